@@ -1,0 +1,1 @@
+//! Foretype: a language server that types ahead of you.

@@ -1,0 +1,3 @@
+//! The `foretype` program.
+
+fn main() {}
