@@ -1,3 +1,5 @@
 //! The `foretype` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    foretype::cli::main()
+}

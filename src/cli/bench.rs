@@ -1,0 +1,100 @@
+//! `foretype bench model`: how fast the model reads and writes on this machine.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::cli::{Global, loading};
+use crate::engine::{Engine, Flow, Limits, Sampling};
+use crate::interrupt::Interrupt;
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Tokens per second of reading a prompt and of writing
+    Model {
+        /// Print an object
+        #[arg(long)]
+        json: bool,
+        /// Tokens to read
+        #[arg(long, default_value_t = 512, value_name = "N")]
+        prompt: usize,
+        /// Tokens to write
+        #[arg(long, default_value_t = 64, value_name = "N")]
+        generate: usize,
+        /// Runs; the medians are printed
+        #[arg(long, default_value_t = 5, value_name = "N")]
+        repeat: usize,
+    },
+}
+
+/// Medians of the runs, tokens per second.
+pub struct Speed {
+    pub prefill: f64,
+    pub decode: f64,
+}
+
+pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let What::Model { json, prompt, generate, repeat } = arguments.what;
+    let settings = global.settings();
+    let mut engine = loading::engine(&settings)?;
+    anyhow::ensure!(prompt > 0 && generate > 0 && repeat > 0, "--prompt, --generate and --repeat start at 1");
+    let room = engine.capacity();
+    anyhow::ensure!(prompt + generate < room, "--prompt and --generate must stay under {room} together");
+    let speed = measure(&mut engine, prompt, generate, repeat)?;
+    let (kernels, threads) = (engine.kernels(), engine.threads());
+    let device = if matches!(kernels.as_str(), "cuda" | "metal") { kernels.as_str() } else { "cpu" };
+    if json {
+        let report = json!({
+            "prefill_tokens_per_second": speed.prefill,
+            "decode_tokens_per_second": speed.decode,
+            "kernels": kernels,
+            "device": device,
+            "threads": threads,
+            "model": engine.manifest().name,
+        });
+        println!("{report}");
+    } else {
+        println!("{} on {device} ({kernels}, {threads} threads)", engine.manifest().name);
+        println!("reads  {:8.1} tokens/s ({prompt} tokens, median of {repeat})", speed.prefill);
+        println!("writes {:8.1} tokens/s ({generate} tokens after them)", speed.decode);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Read and write with an empty cache, several times.
+///
+/// # Errors
+/// When the engine fails.
+pub fn measure(engine: &mut Engine, prompt: usize, generate: usize, repeat: usize) -> anyhow::Result<Speed> {
+    let text = include_str!("bench.rs");
+    let mut tokens = engine.tokenize(text);
+    while tokens.len() < prompt {
+        tokens.extend_from_within(..);
+    }
+    tokens.truncate(prompt);
+    let limits = Limits { max_tokens: generate, time: None };
+    // Sampled, because greedy text may end early; the seed makes all runs the same.
+    let sampling = Sampling::Random { temperature: 1.0, top_p: 0.95, seed: 1 };
+    let (mut prefills, mut decodes) = (Vec::new(), Vec::new());
+    for _ in 0..repeat {
+        engine.forget();
+        let output = engine.run(&tokens, limits, sampling, &Interrupt::new(), &mut |_| Flow::Continue)?;
+        prefills.push(prompt as f64 / output.prefill.as_secs_f64());
+        // The first token comes with the prompt; the others cost a pass each.
+        let passes = output.tokens.saturating_sub(1).max(1);
+        decodes.push(passes as f64 / output.decode.as_secs_f64());
+    }
+    Ok(Speed { prefill: median(prefills), decode: median(decodes) })
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}

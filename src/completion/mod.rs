@@ -1,0 +1,177 @@
+//! The whole product as one function that reads like a story: a snapshot and an offset in, a suggestion out.
+
+mod confidence;
+mod postprocess;
+mod prompt;
+mod reuse;
+mod scene;
+mod stop;
+mod trigger;
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::config::Settings;
+use crate::context::SyntaxCache;
+use crate::documents::Snapshot;
+use crate::engine::{Engine, Finish, Flow, Limits, Output, Sampling};
+use crate::interrupt::Interrupt;
+
+pub use reuse::Reuse;
+
+use scene::Scene;
+use stop::Stop;
+
+/// What asks for a suggestion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trigger {
+    /// The user typed; nothing is a fine answer.
+    #[default]
+    Automatic,
+    /// The user asked by a key or a command; answer if at all possible.
+    Explicit,
+}
+
+/// How much may be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// Decided from the code around the cursor.
+    #[default]
+    Auto,
+    Line,
+    Block,
+}
+
+/// What is wanted at the cursor.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    pub trigger: Trigger,
+    pub extent: Extent,
+    /// Overrides the setting.
+    pub max_tokens: Option<usize>,
+    /// Text of the entry selected in the editor's completion menu, with the byte range it will replace; a suggestion
+    /// must begin with it and use its range.
+    pub selected: Option<(Range<usize>, String)>,
+    /// No time limit: command line and benchmarks.
+    pub unhurried: bool,
+}
+
+/// Text to show at the cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suggestion {
+    /// Replaces `range`.
+    pub text: String,
+    /// Bytes of the snapshot's text.
+    pub range: Range<usize>,
+}
+
+/// A suggestion, if any, and everything that is known about how it was made.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub suggestion: Option<Suggestion>,
+    /// What the model wrote, before the filters.
+    pub raw_text: String,
+    /// The trigger rule or filter that left nothing, by name.
+    pub dropped_by: Option<&'static str>,
+    pub finish: Finish,
+    pub tokens: usize,
+    pub prompt_tokens: usize,
+    pub cached_tokens: usize,
+    pub mean_logprob: f32,
+    pub prefill: Duration,
+    pub decode: Duration,
+}
+
+/// Suggest what the user types next at `offset` (bytes) of `snapshot`.
+///
+/// # Errors
+/// When the engine fails; nothing to say and an interrupt are no errors.
+pub fn complete(
+    snapshot: &Snapshot,
+    offset: usize,
+    wish: &Wish,
+    engine: &mut Engine,
+    syntax: &mut SyntaxCache,
+    settings: &Settings,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Attempt> {
+    if let Some((range, text)) = &wish.selected {
+        return after_selected(snapshot, range, text, wish, engine, syntax, settings, interrupt);
+    }
+    let scene = Scene::look(snapshot, snapshot.clamp(offset), syntax);
+    let extent = match trigger::decide(&scene, wish, settings) {
+        Ok(extent) => extent,
+        Err(rule) => return Ok(Attempt::untried(rule)),
+    };
+
+    let max_tokens = wish.max_tokens.unwrap_or(settings.max_tokens);
+    let prompt = prompt::build(&scene, engine, settings, wish, max_tokens);
+    let hurry = (!wish.unhurried).then_some(settings.budget);
+    let limits = Limits { max_tokens, time: hurry };
+    let mut stop = Stop::new(extent, &scene, &prompt.held_back);
+    let mut observe = |text: &str| if stop.holds(text) { Flow::Stop } else { Flow::Continue };
+    let output = engine.run(&prompt.tokens, limits, Sampling::Greedy, interrupt, &mut observe)?;
+
+    let text = prompt::give_back(&prompt.held_back, &output.text);
+    let text = text.ok_or("dedent").and_then(|text| postprocess::apply(&scene, extent, output.finish, text));
+    let text =
+        text.and_then(|text| confidence::enough(&output, wish, settings).then_some(text).ok_or("confidence"));
+    Ok(Attempt::of(output, scene.offset, text))
+}
+
+/// As [`complete`], as if the entry selected in the editor's menu had been taken already.
+#[allow(clippy::too_many_arguments)]
+fn after_selected(
+    snapshot: &Snapshot,
+    range: &Range<usize>,
+    selected: &str,
+    wish: &Wish,
+    engine: &mut Engine,
+    syntax: &mut SyntaxCache,
+    settings: &Settings,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Attempt> {
+    let range = snapshot.clamp(range.start)..snapshot.clamp(range.end.max(range.start));
+    let taken = snapshot.with_replaced(range.clone(), selected);
+    let wish = Wish { selected: None, ..wish.clone() };
+    let offset = range.start + selected.len();
+    let mut attempt = complete(&taken, offset, &wish, engine, syntax, settings, interrupt)?;
+    attempt.suggestion =
+        attempt.suggestion.map(|rest| Suggestion { text: format!("{selected}{}", rest.text), range });
+    Ok(attempt)
+}
+
+impl Attempt {
+    /// Nothing was tried, because of this rule.
+    fn untried(rule: &'static str) -> Self {
+        Self {
+            suggestion: None,
+            raw_text: String::new(),
+            dropped_by: Some(rule),
+            finish: Finish::Stop,
+            tokens: 0,
+            prompt_tokens: 0,
+            cached_tokens: 0,
+            mean_logprob: 0.0,
+            prefill: Duration::ZERO,
+            decode: Duration::ZERO,
+        }
+    }
+
+    fn of(output: Output, offset: usize, text: Result<String, &'static str>) -> Self {
+        let interrupted = output.finish == Finish::Interrupted;
+        let text = if interrupted { Err("interrupt") } else { text };
+        Self {
+            dropped_by: text.as_ref().err().copied(),
+            suggestion: text.ok().map(|text| Suggestion { text, range: offset..offset }),
+            raw_text: output.text,
+            finish: output.finish,
+            tokens: output.tokens,
+            prompt_tokens: output.prompt_tokens,
+            cached_tokens: output.cached_tokens,
+            mean_logprob: output.mean_logprob,
+            prefill: output.prefill,
+            decode: output.decode,
+        }
+    }
+}

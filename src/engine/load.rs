@@ -1,0 +1,140 @@
+//! A model's files to a running engine: which device, which threads, which tokenizer.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use candle_core::Device;
+
+use crate::config::DeviceChoice;
+use crate::engine::tokenizer::Tokenizer;
+use crate::engine::{Engine, Rates};
+use crate::interrupt::Interrupt;
+use crate::kernels::Kernels;
+use crate::model::decoder::Decoder;
+use crate::model::families::Shape;
+use crate::model::gguf::GgufFile;
+use crate::model::ops::Ops;
+use crate::model::safetensors::SafetensorsFiles;
+use crate::model::store::ModelFiles;
+use crate::model::weights::Weights;
+
+/// Most tokens that prompt and answer may have together: 47 MB of cache for the default model.
+const CAPACITY: usize = 2048;
+
+impl Engine {
+    /// Load a model; `progress` goes from 0 to 1.
+    ///
+    /// # Errors
+    /// When a file is missing or broken, the family has no decoder, or the device is not there.
+    pub fn load(
+        files: &ModelFiles,
+        device: DeviceChoice,
+        threads: Option<usize>,
+        progress: &mut dyn FnMut(f32),
+    ) -> anyhow::Result<Self> {
+        let ops = choose_ops(device, threads)?;
+        let threads = match &ops {
+            Ops::Kernels(kernels) => kernels.threads(),
+            Ops::Candle(_) => 1,
+        };
+        let (weights, shape, tokenizer) = open(files)?;
+        let decoder = Decoder::load(&weights, shape, ops, CAPACITY, progress)?;
+        let mut engine = Self::with_network(Box::new(decoder), tokenizer, files.manifest.clone());
+        engine.threads = threads;
+        engine.measure()?;
+        Ok(engine)
+    }
+
+    /// Run a little text through the model: its pages get touched and its rates known.
+    fn measure(&mut self) -> anyhow::Result<()> {
+        const SAMPLE: &str = "fn main() {\n    let mut values = Vec::new();\n    for index in 0..10 {\n        values.push(index * 2);\n    }\n    println!(\"{values:?}\");\n}\n";
+        let prompt = self.tokenize(SAMPLE);
+        let limits = super::Limits { max_tokens: 4, time: None };
+        for _ in 0..2 {
+            self.ledger.forget();
+            self.run(&prompt, limits, Default::default(), &Interrupt::new(), &mut |_| super::Flow::Continue)?;
+        }
+        self.ledger.forget();
+        Ok(())
+    }
+}
+
+fn open(files: &ModelFiles) -> anyhow::Result<(Weights, Shape, Tokenizer)> {
+    let Some(first) = files.weights.first() else {
+        bail!("the model {} has no weights", files.manifest.name)
+    };
+    let is = |path: &Path, ending: &str| path.extension().is_some_and(|extension| extension == ending);
+    if is(first, "safetensors") {
+        let config = files
+            .config
+            .as_deref()
+            .context("safetensors weights need the model's config.json beside them")?;
+        let tokenizer =
+            files.tokenizer.as_deref().context("safetensors weights need tokenizer.json beside them")?;
+        let weights = Weights::Safetensors(SafetensorsFiles::open(&files.weights)?);
+        return Ok((weights, Shape::of_checkpoint(config)?, Tokenizer::from_json(tokenizer)?));
+    }
+    if files.weights.len() > 1 {
+        bail!("GGUF weights in several files are not supported; merge them with llama-gguf-split --merge");
+    }
+    let file = GgufFile::open(first)?;
+    let shape = Shape::of_gguf(&file)?;
+    let tokenizer = match &files.tokenizer {
+        Some(path) => Tokenizer::from_json(path)?,
+        None => Tokenizer::from_gguf(&file)?,
+    };
+    Ok((Weights::Gguf(file), shape, tokenizer))
+}
+
+fn choose_ops(choice: DeviceChoice, threads: Option<usize>) -> anyhow::Result<Ops> {
+    let on_cpu = || Ops::Kernels(Kernels::new(threads.unwrap_or_else(default_threads)));
+    Ok(match choice {
+        DeviceChoice::Cpu => on_cpu(),
+        DeviceChoice::Cuda => Ops::Candle(Device::new_cuda(0).context(
+            "no CUDA device can be used; build with `--features cuda` and a driver, or choose the device cpu",
+        )?),
+        DeviceChoice::Metal => Ops::Candle(Device::new_metal(0).context(
+            "no Metal device can be used; build with `--features metal` on a Mac, or choose the device cpu",
+        )?),
+        DeviceChoice::Auto => match any_gpu() {
+            Some(device) => Ops::Candle(device),
+            None => on_cpu(),
+        },
+    })
+}
+
+fn any_gpu() -> Option<Device> {
+    let cuda = candle_core::utils::cuda_is_available().then(|| Device::new_cuda(0).ok()).flatten();
+    cuda.or_else(|| candle_core::utils::metal_is_available().then(|| Device::new_metal(0).ok()).flatten())
+}
+
+/// Physical cores: two threads of one core share its multipliers. One is left to the editor where there are many.
+fn default_threads() -> usize {
+    match num_cpus::get_physical() {
+        cores @ 0..=2 => cores.max(1),
+        cores => (cores - 1).min(8),
+    }
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { prefill: 500.0, decode: 50.0 }
+    }
+}
+
+impl Rates {
+    /// Mix in what a run showed; single tokens say little of prefill.
+    pub(super) fn learn(&mut self, read: usize, prefill: f64, written: usize, decode: f64) {
+        let mix = |rate: &mut f64, tokens: usize, seconds: f64| {
+            if seconds > 0.0 {
+                *rate += 0.3 * (tokens as f64 / seconds - *rate);
+            }
+        };
+        if read >= 32 {
+            mix(&mut self.prefill, read, prefill);
+        }
+        if written >= 2 {
+            mix(&mut self.decode, written, decode);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Logits to the next token.
+
+use candle_core::{Device, Tensor};
+use candle_transformers::generation::LogitsProcessor;
+
+use crate::engine::Sampling;
+
+/// Chooses tokens for one run.
+pub enum Sampler {
+    Greedy,
+    Random(Box<LogitsProcessor>),
+}
+
+impl Sampler {
+    /// A sampler for one run; the same seed gives the same choices.
+    pub fn new(sampling: Sampling) -> Self {
+        match sampling {
+            Sampling::Greedy => Self::Greedy,
+            Sampling::Random { temperature, top_p, seed } => {
+                Self::Random(Box::new(LogitsProcessor::new(seed, Some(temperature), Some(top_p))))
+            }
+        }
+    }
+
+    /// The next token and the natural logarithm of its probability.
+    ///
+    /// # Errors
+    /// When the logits are no numbers: the weights are broken.
+    pub fn choose(&mut self, logits: &[f32]) -> anyhow::Result<(u32, f32)> {
+        let (best, highest) = argmax(logits);
+        anyhow::ensure!(
+            highest.is_finite(),
+            "the model computes no numbers; its weights are broken: fetch them again"
+        );
+        let token = match self {
+            Self::Greedy => best,
+            Self::Random(processor) => processor.sample(&Tensor::new(logits, &Device::Cpu)?)? as usize,
+        };
+        let total: f32 =
+            logits.chunks(256).map(|chunk| chunk.iter().map(|logit| exp(logit - highest)).sum::<f32>()).sum();
+        Ok((token as u32, logits[token] - highest - total.ln()))
+    }
+}
+
+/// Place and value of the greatest; the first of equals.
+fn argmax(logits: &[f32]) -> (usize, f32) {
+    // The maximum first, in a loop that compilers turn into vectors; then its place.
+    let lanes = logits.chunks(64).fold([f32::NEG_INFINITY; 64], |mut lanes, chunk| {
+        lanes
+            .iter_mut()
+            .zip(chunk)
+            .for_each(|(lane, logit)| *lane = if *logit > *lane { *logit } else { *lane });
+        lanes
+    });
+    let highest = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    (logits.iter().position(|logit| *logit == highest).unwrap_or(0), highest)
+}
+
+/// e^x for x ≤ 0 within 2e-7 relative error, without branches or calls so that loops over it become vectors. Cody and
+/// Waite's reduction to 2^k e^r with |r| ≤ ln 2 / 2, then the series of e^r.
+fn exp(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to a whole number
+    let x = if x > -87.0 { x } else { -87.0 };
+    let k = x * std::f32::consts::LOG2_E + ROUND;
+    let whole = k - ROUND;
+    let r = x - whole * 0.693_145_75 - whole * 1.428_606_8e-6;
+    let series = 1.0
+        + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0))))));
+    let power = f32::from_bits(((whole as i32 + 127) << 23) as u32);
+    series * power
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exponential_is_exact_enough() {
+        for step in 0..870 {
+            let x = -(step as f32) / 10.0;
+            let (got, wanted) = (f64::from(exp(x)), f64::from(x).exp());
+            assert!((got - wanted).abs() <= 1e-6 * wanted, "e^{x}: {got} instead of {wanted}");
+        }
+        assert!(exp(-1000.0) < 1e-37);
+    }
+
+    #[test]
+    fn greedy_takes_the_first_of_the_greatest_and_knows_its_probability() {
+        let mut logits = vec![0.0; 100];
+        logits[70] = 1.0;
+        logits[71] = 1.0;
+        let (token, logprob) = Sampler::new(Sampling::Greedy).choose(&logits).unwrap();
+        let e = std::f32::consts::E;
+        assert_eq!(token, 70);
+        assert!((logprob - (e / (98.0 + 2.0 * e)).ln()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn logits_that_are_no_numbers_are_an_error() {
+        assert!(Sampler::new(Sampling::Greedy).choose(&[f32::NAN; 4]).is_err());
+    }
+
+    #[test]
+    fn a_seed_repeats_its_choices() {
+        let logits: Vec<f32> = (0..50).map(|n| (n % 7) as f32).collect();
+        let draw = || {
+            let mut sampler = Sampler::new(Sampling::Random { temperature: 1.0, top_p: 0.95, seed: 7 });
+            (0..20).map(|_| sampler.choose(&logits).unwrap().0).collect::<Vec<_>>()
+        };
+        assert_eq!(draw(), draw());
+    }
+}

@@ -1,0 +1,106 @@
+//! The bytes behind a token, and text out of a stream of such bytes.
+
+/// Bytes of a token of a byte-level BPE, where each byte is written as one printable character (GPT-2's table).
+pub fn byte_level(token: &str) -> Box<[u8]> {
+    token
+        .chars()
+        .map(|character| byte_of(character).ok_or(token))
+        .collect::<Result<_, _>>()
+        .unwrap_or_else(|token| token.as_bytes().into())
+}
+
+/// Bytes of a token of a SentencePiece vocabulary: `▁` is a space, `<0x0A>` a byte.
+pub fn sentence_piece(token: &str) -> Box<[u8]> {
+    let byte = token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
+    match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+        Some(byte) => Box::new([byte]),
+        None => token.replace('\u{2581}', " ").into_bytes().into(),
+    }
+}
+
+/// The byte that a character of GPT-2's table stands for. Printable Latin-1 stands for itself; the 68 others follow
+/// from U+0100 on, in their order.
+fn byte_of(character: char) -> Option<u8> {
+    let code = u32::from(character);
+    let stands_for_itself = |code: u32| matches!(code, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+    match code {
+        _ if stands_for_itself(code) => Some(code as u8),
+        0x100..=0x143 => {
+            (0..=255u8).filter(|byte| !stands_for_itself(u32::from(*byte))).nth(code as usize - 0x100)
+        }
+        _ => None,
+    }
+}
+
+/// Collects the bytes of tokens and gives out whole characters only.
+#[derive(Default)]
+pub struct TextStream {
+    text: String,
+    /// The beginning of a character whose other bytes are still to come: at most three.
+    partial: Vec<u8>,
+}
+
+impl TextStream {
+    /// Add a token's bytes. Bytes that can never become a character are replaced by U+FFFD.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.partial.extend_from_slice(bytes);
+        loop {
+            match std::str::from_utf8(&self.partial) {
+                Ok(text) => {
+                    self.text.push_str(text);
+                    self.partial.clear();
+                    return;
+                }
+                Err(error) => {
+                    let (good, rest) = self.partial.split_at(error.valid_up_to());
+                    self.text.push_str(&String::from_utf8_lossy(good));
+                    let Some(broken) = error.error_len() else {
+                        self.partial = rest.to_vec();
+                        return;
+                    };
+                    self.text.push(char::REPLACEMENT_CHARACTER);
+                    self.partial = rest[broken..].to_vec();
+                }
+            }
+        }
+    }
+
+    /// All whole characters so far.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text; the beginning of an unfinished character is dropped.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_byte_table_is_a_bijection() {
+        let mut bytes: Vec<u8> = (0x21..=0x143u32).filter_map(char::from_u32).filter_map(byte_of).collect();
+        bytes.sort_unstable();
+        assert_eq!(bytes, (0..=255).collect::<Vec<u8>>());
+        assert_eq!(*byte_level("Ġab"), *b" ab");
+        assert_eq!(*byte_level("Ċ"), *b"\n");
+        assert_eq!(*sentence_piece("\u{2581}ab"), *b" ab");
+        assert_eq!(*sentence_piece("<0x0A>"), *b"\n");
+    }
+
+    #[test]
+    fn half_a_character_waits_for_its_other_half() {
+        let mut stream = TextStream::default();
+        let crab = "🦀".as_bytes();
+        stream.push(b"a");
+        stream.push(&crab[..2]);
+        assert_eq!(stream.text(), "a");
+        stream.push(&crab[2..]);
+        stream.push(b"b\xff\xe2");
+        assert_eq!(stream.text(), "a🦀b\u{fffd}");
+        assert_eq!(stream.into_text(), "a🦀b\u{fffd}");
+    }
+}

@@ -1,0 +1,293 @@
+//! AVX2 with FMA and F16C: two registers are one vector; integer products pass through 16 bits.
+
+use std::arch::x86_64::*;
+
+use half::f16;
+
+use super::isa::{Isa, LANES};
+
+pub(super) struct Avx2;
+
+/// Two halves of a vector.
+#[derive(Clone, Copy)]
+pub(super) struct Pair<T>(T, T);
+
+/// Whether this CPU can run the kernels of this file.
+pub(super) fn is_available() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+}
+
+// SAFETY of all blocks below: the caller of an `Isa` method vouches for the level and for the pointers.
+impl Isa for Avx2 {
+    type Floats = Pair<__m256>;
+    type Sums = Pair<__m256i>;
+    type Weights = Pair<__m256i>;
+
+    const WIDE_GROUPS: usize = 1;
+    const TILE_TOKENS: usize = 4;
+    const PANEL_COLUMNS: usize = 1;
+    const SIGNED_BYTES: bool = true;
+    const HIGH_NIBBLE_IN_PLACE: bool = false;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe { Pair(_mm256_set1_ps(value), _mm256_set1_ps(value)) }
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe { Pair(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+    }
+    #[inline(always)]
+    unsafe fn load_half(from: *const f16) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe {
+            let from = from.cast::<__m128i>();
+            Pair(_mm256_cvtph_ps(_mm_loadu_si128(from)), _mm256_cvtph_ps(_mm_loadu_si128(from.add(1))))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, value: Pair<__m256>) {
+        // SAFETY: see above.
+        unsafe {
+            _mm256_storeu_ps(to, value.0);
+            _mm256_storeu_ps(to.add(8), value.1);
+        }
+    }
+    #[inline(always)]
+    unsafe fn add(a: Pair<__m256>, b: Pair<__m256>) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe { Pair(_mm256_add_ps(a.0, b.0), _mm256_add_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Pair<__m256>, b: Pair<__m256>) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe { Pair(_mm256_sub_ps(a.0, b.0), _mm256_sub_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Pair<__m256>, b: Pair<__m256>) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe { Pair(_mm256_mul_ps(a.0, b.0), _mm256_mul_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    unsafe fn div(a: Pair<__m256>, b: Pair<__m256>) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe { Pair(_mm256_div_ps(a.0, b.0), _mm256_div_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    unsafe fn max(a: Pair<__m256>, b: Pair<__m256>) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe { Pair(_mm256_max_ps(a.0, b.0), _mm256_max_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    unsafe fn min(a: Pair<__m256>, b: Pair<__m256>) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe { Pair(_mm256_min_ps(a.0, b.0), _mm256_min_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    unsafe fn abs(a: Pair<__m256>) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe {
+            let sign = _mm256_set1_ps(-0.0);
+            Pair(_mm256_andnot_ps(sign, a.0), _mm256_andnot_ps(sign, a.1))
+        }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Pair<__m256>, b: Pair<__m256>, c: Pair<__m256>) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe { Pair(_mm256_fmadd_ps(a.0, b.0, c.0), _mm256_fmadd_ps(a.1, b.1, c.1)) }
+    }
+    #[inline(always)]
+    unsafe fn round(a: Pair<__m256>) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe {
+            const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+            Pair(_mm256_round_ps::<NEAREST>(a.0), _mm256_round_ps::<NEAREST>(a.1))
+        }
+    }
+    #[inline(always)]
+    unsafe fn power_of_two(n: Pair<__m256>) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe { Pair(power_of_two(n.0), power_of_two(n.1)) }
+    }
+    #[inline(always)]
+    unsafe fn sum(a: Pair<__m256>) -> f32 {
+        // SAFETY: see above.
+        unsafe {
+            let eight = _mm256_add_ps(a.0, a.1);
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn largest(a: Pair<__m256>) -> f32 {
+        // SAFETY: see above.
+        unsafe {
+            let eight = _mm256_max_ps(a.0, a.1);
+            let four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose(rows: [Pair<__m256>; LANES]) -> [Pair<__m256>; LANES] {
+        // SAFETY: see above.
+        unsafe {
+            let upper_left = transpose_eight(std::array::from_fn(|i| rows[i].0));
+            let upper_right = transpose_eight(std::array::from_fn(|i| rows[i].1));
+            let lower_left = transpose_eight(std::array::from_fn(|i| rows[i + 8].0));
+            let lower_right = transpose_eight(std::array::from_fn(|i| rows[i + 8].1));
+            std::array::from_fn(|i| {
+                if i < 8 {
+                    Pair(upper_left[i], lower_left[i])
+                } else {
+                    Pair(upper_right[i - 8], lower_right[i - 8])
+                }
+            })
+        }
+    }
+    #[inline(always)]
+    unsafe fn to_bytes(a: Pair<__m256>) -> ([i8; LANES], i32) {
+        // SAFETY: see above.
+        unsafe {
+            let (low, high) = (_mm256_cvtps_epi32(a.0), _mm256_cvtps_epi32(a.1));
+            // Packing works inside 128-bit halves; the permutation puts the quarters back in order.
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(low, high));
+            let packed = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            let mut bytes = [0; LANES];
+            _mm_storeu_si128(bytes.as_mut_ptr().cast(), packed);
+            let eight = _mm256_add_epi32(low, high);
+            let four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256::<1>(eight));
+            let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+            (bytes, _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two))))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(from: *const u8) -> Pair<__m256i> {
+        // SAFETY: see above.
+        unsafe {
+            let from = from.cast::<__m256i>();
+            Pair(_mm256_load_si256(from), _mm256_load_si256(from.add(1)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn low_nibbles(a: Pair<__m256i>) -> Pair<__m256i> {
+        // SAFETY: see above.
+        unsafe {
+            let mask = _mm256_set1_epi8(15);
+            Pair(_mm256_and_si256(a.0, mask), _mm256_and_si256(a.1, mask))
+        }
+    }
+    #[inline(always)]
+    unsafe fn high_nibbles(a: Pair<__m256i>) -> Pair<__m256i> {
+        // SAFETY: see above.
+        unsafe {
+            let mask = _mm256_set1_epi8(15);
+            Pair(
+                _mm256_and_si256(_mm256_srli_epi16::<4>(a.0), mask),
+                _mm256_and_si256(_mm256_srli_epi16::<4>(a.1), mask),
+            )
+        }
+    }
+    /// Zero: the correction would not fit into the 16-bit sums of nibbles.
+    #[inline(always)]
+    unsafe fn start(_correction: i32) -> Pair<__m256i> {
+        // SAFETY: see above.
+        unsafe { Pair(_mm256_setzero_si256(), _mm256_setzero_si256()) }
+    }
+    /// Sixteen bits hold the eight additions of a block: 8 · 2 · 15 · 127 = 30480.
+    #[inline(always)]
+    unsafe fn dot_nibbles(sums: Pair<__m256i>, weights: Pair<__m256i>, activations: i32) -> Pair<__m256i> {
+        // SAFETY: see above.
+        unsafe {
+            let activations = _mm256_set1_epi32(activations);
+            Pair(
+                _mm256_add_epi16(sums.0, _mm256_maddubs_epi16(weights.0, activations)),
+                _mm256_add_epi16(sums.1, _mm256_maddubs_epi16(weights.1, activations)),
+            )
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_bytes(sums: Pair<__m256i>, weights: Pair<__m256i>, activations: i32) -> Pair<__m256i> {
+        // SAFETY: see above.
+        unsafe {
+            let activations = _mm256_set1_epi32(activations);
+            Pair(dot_bytes(sums.0, weights.0, activations), dot_bytes(sums.1, weights.1, activations))
+        }
+    }
+    #[inline(always)]
+    unsafe fn sums_of_nibbles(sums: Pair<__m256i>, correction: i32) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe {
+            let (ones, correction) = (_mm256_set1_epi16(1), _mm256_set1_epi32(correction));
+            Pair(
+                _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_madd_epi16(sums.0, ones), correction)),
+                _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_madd_epi16(sums.1, ones), correction)),
+            )
+        }
+    }
+    #[inline(always)]
+    unsafe fn sums_of_bytes(sums: Pair<__m256i>) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe { Pair(_mm256_cvtepi32_ps(sums.0), _mm256_cvtepi32_ps(sums.1)) }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(address: *const u8) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+}
+
+/// # Safety
+/// Needs AVX2.
+#[inline(always)]
+unsafe fn power_of_two(n: __m256) -> __m256 {
+    // SAFETY: the caller vouches for the level.
+    unsafe {
+        let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+        _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+    }
+}
+
+/// Products of unsigned and signed bytes saturate at 16 bits, so the sign moves from the weight to the activation:
+/// |w| · (a · sign w), at most 2 · 128 · 127 = 32512.
+///
+/// # Safety
+/// Needs AVX2.
+#[inline(always)]
+unsafe fn dot_bytes(sums: __m256i, weights: __m256i, activations: __m256i) -> __m256i {
+    // SAFETY: the caller vouches for the level.
+    unsafe {
+        let signed = _mm256_xor_si256(weights, _mm256_set1_epi8(-128));
+        let products = _mm256_maddubs_epi16(_mm256_abs_epi8(signed), _mm256_sign_epi8(activations, signed));
+        _mm256_add_epi32(sums, _mm256_madd_epi16(products, _mm256_set1_epi16(1)))
+    }
+}
+
+/// # Safety
+/// Needs AVX2.
+#[inline(always)]
+unsafe fn transpose_eight(rows: [__m256; 8]) -> [__m256; 8] {
+    // SAFETY: the caller vouches for the level.
+    unsafe {
+        let mut quarters = rows;
+        for i in 0..2 {
+            let [a, b, c, d] = [rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]];
+            let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            quarters[4 * i] = _mm256_shuffle_ps::<0x44>(ab_low, cd_low);
+            quarters[4 * i + 1] = _mm256_shuffle_ps::<0xee>(ab_low, cd_low);
+            quarters[4 * i + 2] = _mm256_shuffle_ps::<0x44>(ab_high, cd_high);
+            quarters[4 * i + 3] = _mm256_shuffle_ps::<0xee>(ab_high, cd_high);
+        }
+        let mut columns = rows;
+        for i in 0..4 {
+            columns[i] = _mm256_permute2f128_ps::<0x20>(quarters[i], quarters[4 + i]);
+            columns[4 + i] = _mm256_permute2f128_ps::<0x31>(quarters[i], quarters[4 + i]);
+        }
+        columns
+    }
+}

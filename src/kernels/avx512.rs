@@ -1,0 +1,199 @@
+//! AVX-512 with VNNI: one register is one vector, one row per lane, no horizontal sums.
+
+use std::arch::x86_64::*;
+
+use half::f16;
+
+use super::isa::{Isa, LANES};
+
+pub(super) struct Avx512;
+
+/// Whether this CPU can run the kernels of this file.
+pub(super) fn is_available() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vnni")
+}
+
+// SAFETY of all blocks below: the caller of an `Isa` method vouches for the level and for the pointers.
+impl Isa for Avx512 {
+    type Floats = __m512;
+    type Sums = __m512i;
+    type Weights = __m512i;
+
+    const WIDE_GROUPS: usize = 2;
+    const TILE_TOKENS: usize = 6;
+    const PANEL_COLUMNS: usize = 4;
+    const SIGNED_BYTES: bool = false;
+    const HIGH_NIBBLE_IN_PLACE: bool = true;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_set1_ps(value) }
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn load_half(from: *const f16) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, value: __m512) {
+        // SAFETY: see above.
+        unsafe { _mm512_storeu_ps(to, value) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn sub(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn div(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn max(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn min(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn abs(a: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_abs_ps(a) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn round(a: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    }
+    #[inline(always)]
+    unsafe fn power_of_two(n: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), n) }
+    }
+    #[inline(always)]
+    unsafe fn sum(a: __m512) -> f32 {
+        // SAFETY: see above.
+        unsafe { _mm512_reduce_add_ps(a) }
+    }
+    #[inline(always)]
+    unsafe fn largest(a: __m512) -> f32 {
+        // SAFETY: see above.
+        unsafe { _mm512_reduce_max_ps(a) }
+    }
+    #[inline(always)]
+    unsafe fn transpose(rows: [__m512; LANES]) -> [__m512; LANES] {
+        // SAFETY: see above.
+        unsafe {
+            // Four by four inside each 128-bit quarter, …
+            let mut quarters = rows;
+            for i in 0..4 {
+                let [a, b, c, d] = [rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]];
+                let (ab_low, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                let (cd_low, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+                quarters[4 * i] = _mm512_shuffle_ps::<0x44>(ab_low, cd_low);
+                quarters[4 * i + 1] = _mm512_shuffle_ps::<0xee>(ab_low, cd_low);
+                quarters[4 * i + 2] = _mm512_shuffle_ps::<0x44>(ab_high, cd_high);
+                quarters[4 * i + 3] = _mm512_shuffle_ps::<0xee>(ab_high, cd_high);
+            }
+            // … then the quarters among themselves.
+            let mut columns = rows;
+            for i in 0..4 {
+                let [a, b, c, d] = [quarters[i], quarters[4 + i], quarters[8 + i], quarters[12 + i]];
+                let (ab_even, ab_odd) =
+                    (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+                let (cd_even, cd_odd) =
+                    (_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xdd>(c, d));
+                columns[i] = _mm512_shuffle_f32x4::<0x88>(ab_even, cd_even);
+                columns[4 + i] = _mm512_shuffle_f32x4::<0x88>(ab_odd, cd_odd);
+                columns[8 + i] = _mm512_shuffle_f32x4::<0xdd>(ab_even, cd_even);
+                columns[12 + i] = _mm512_shuffle_f32x4::<0xdd>(ab_odd, cd_odd);
+            }
+            columns
+        }
+    }
+    #[inline(always)]
+    unsafe fn to_bytes(a: __m512) -> ([i8; LANES], i32) {
+        // SAFETY: see above; the store writes the sixteen bytes of `bytes`.
+        unsafe {
+            let whole = _mm512_cvtps_epi32(a);
+            let mut bytes = [0; LANES];
+            _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(whole));
+            (bytes, _mm512_reduce_add_epi32(whole))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(from: *const u8) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_load_si512(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn low_nibbles(a: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_and_si512(a, _mm512_set1_epi8(0x0f)) }
+    }
+    #[inline(always)]
+    unsafe fn high_nibbles(a: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_and_si512(a, _mm512_set1_epi8(0xf0_u8 as i8)) }
+    }
+    #[inline(always)]
+    unsafe fn start(correction: i32) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_set1_epi32(correction) }
+    }
+    #[inline(always)]
+    unsafe fn dot_nibbles(sums: __m512i, weights: __m512i, activations: i32) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_dpbusd_epi32(sums, weights, _mm512_set1_epi32(activations)) }
+    }
+    #[inline(always)]
+    unsafe fn dot_bytes(sums: __m512i, weights: __m512i, activations: i32) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_dpbusd_epi32(sums, weights, _mm512_set1_epi32(activations)) }
+    }
+    #[inline(always)]
+    unsafe fn sums_of_nibbles(sums: __m512i, _correction: i32) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_cvtepi32_ps(sums) }
+    }
+    #[inline(always)]
+    unsafe fn sums_of_bytes(sums: __m512i) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_cvtepi32_ps(sums) }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(address: *const u8) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+}

@@ -1,0 +1,94 @@
+//! The vector operations that every kernel is written in, once for all instruction levels.
+//!
+//! A vector has sixteen lanes at every level: one AVX-512 register, two AVX2 registers or an array. Kernels are
+//! generic functions over [`Isa`], marked `#[inline(always)]`; each level instantiates them inside functions that
+//! carry its `#[target_feature]` (see `routines.rs`), so the operations below become single instructions there.
+
+use half::f16;
+
+/// Lanes of a vector, and rows of a group of packed weights.
+pub(super) const LANES: usize = 16;
+
+/// One instruction level.
+///
+/// # Safety
+/// Every method may use instructions of its level: call it only where the CPU has them, and inline it into a
+/// function with the matching `#[target_feature]`. Pointers must be valid for the sixteen elements (or 64 bytes of
+/// weights) that a method reads or writes; they need no alignment except for weights, which lie on 64 bytes.
+pub(super) trait Isa {
+    /// Sixteen `f32`.
+    type Floats: Copy;
+    /// Sixteen `i32` sums, or what the level accumulates in before [`Isa::sums`].
+    type Sums: Copy;
+    /// 64 bytes of weights: four consecutive columns of each of sixteen rows.
+    type Weights: Copy;
+
+    /// Row groups that share one load of the activations when there are many tokens.
+    const WIDE_GROUPS: usize;
+    /// Tokens of the widest tile, at most [`super::tile::MAX_TOKENS`].
+    const TILE_TOKENS: usize;
+    /// Vectors of columns in an attention tile.
+    const PANEL_COLUMNS: usize;
+    /// Whether 8-bit sums are over signed weights, so that they need no correction for the offset of 128.
+    const SIGNED_BYTES: bool;
+    /// Whether the high nibble is used where it stands, 16 times its value.
+    const HIGH_NIBBLE_IN_PLACE: bool;
+
+    unsafe fn splat(value: f32) -> Self::Floats;
+    unsafe fn load(from: *const f32) -> Self::Floats;
+    unsafe fn load_half(from: *const f16) -> Self::Floats;
+    unsafe fn store(to: *mut f32, value: Self::Floats);
+    unsafe fn add(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    unsafe fn sub(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    unsafe fn mul(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    unsafe fn div(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    unsafe fn max(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    unsafe fn min(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    unsafe fn abs(a: Self::Floats) -> Self::Floats;
+    /// a · b + c
+    unsafe fn fma(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+    /// To the nearest whole number, ties to even.
+    unsafe fn round(a: Self::Floats) -> Self::Floats;
+    /// 2ⁿ for whole `n` in −126…127.
+    unsafe fn power_of_two(n: Self::Floats) -> Self::Floats;
+    unsafe fn sum(a: Self::Floats) -> f32;
+    unsafe fn largest(a: Self::Floats) -> f32;
+    /// Lane `j` of row `i` goes to lane `i` of row `j`.
+    unsafe fn transpose(rows: [Self::Floats; LANES]) -> [Self::Floats; LANES];
+    /// Rounds (ties to even) to `i8`; the values lie within ±127. Returns the bytes and their sum.
+    unsafe fn to_bytes(a: Self::Floats) -> ([i8; LANES], i32);
+
+    unsafe fn weights(from: *const u8) -> Self::Weights;
+    unsafe fn low_nibbles(a: Self::Weights) -> Self::Weights;
+    /// The high nibbles, or 16 times them: see [`Isa::HIGH_NIBBLE_IN_PLACE`].
+    unsafe fn high_nibbles(a: Self::Weights) -> Self::Weights;
+    /// What sums of nibbles start from. A level may add `correction` here or in [`Isa::sums_of_nibbles`].
+    unsafe fn start(correction: i32) -> Self::Sums;
+    /// `sums[r] += Σᵢ weights[4r + i] · activations[i]`, weights 0…15 (or 16 times that, in place), activations `i8`.
+    unsafe fn dot_nibbles(sums: Self::Sums, weights: Self::Weights, activations: i32) -> Self::Sums;
+    /// The same for bytes of weights, which are stored with an offset of 128.
+    unsafe fn dot_bytes(sums: Self::Sums, weights: Self::Weights, activations: i32) -> Self::Sums;
+    unsafe fn sums_of_nibbles(sums: Self::Sums, correction: i32) -> Self::Floats;
+    unsafe fn sums_of_bytes(sums: Self::Sums) -> Self::Floats;
+    /// Asks for the cache line at `address`, which need not be valid.
+    unsafe fn prefetch(address: *const u8);
+
+    /// eˣ, exact to about 1 in 10⁷; anything below −87 gives about 10⁻³⁸.
+    #[inline(always)]
+    unsafe fn exp(x: Self::Floats) -> Self::Floats {
+        // SAFETY: the caller vouches for the level.
+        unsafe {
+            let x = Self::min(Self::max(x, Self::splat(-87.0)), Self::splat(88.0));
+            let n = Self::round(Self::mul(x, Self::splat(std::f32::consts::LOG2_E)));
+            // ln 2 in two parts, so that x − n·ln 2 keeps its low bits (Cephes expf).
+            let f = Self::fma(n, Self::splat(-0.693_359_4), x);
+            let f = Self::fma(n, Self::splat(2.121_944_4e-4), f);
+            let mut p = Self::splat(1.987_569_1e-4);
+            for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+                p = Self::fma(p, f, Self::splat(coefficient));
+            }
+            let y = Self::fma(p, Self::mul(f, f), Self::add(f, Self::splat(1.0)));
+            Self::mul(y, Self::power_of_two(n))
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Which instructions the CPU has: found once at run time, or forced by `FORETYPE_KERNELS`.
+
+/// An instruction level, from the fastest to the one that runs everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// AVX-512 with the dot products of VNNI.
+    Avx512Vnni,
+    /// AVX2 with FMA and F16C.
+    Avx2,
+    /// Plain Rust.
+    Scalar,
+}
+
+/// The environment variable that forces a level.
+pub const LEVEL_VARIABLE: &str = "FORETYPE_KERNELS";
+
+impl Level {
+    /// Every level, the fastest first.
+    pub const ALL: [Level; 3] = [Level::Avx512Vnni, Level::Avx2, Level::Scalar];
+
+    /// The name, as `FORETYPE_KERNELS` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Avx512Vnni => "avx512vnni",
+            Level::Avx2 => "avx2",
+            Level::Scalar => "scalar",
+        }
+    }
+
+    /// Whether this CPU has the level's instructions.
+    pub fn is_available(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => super::avx512::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => super::avx2::is_available(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Level::Avx512Vnni | Level::Avx2 => false,
+            Level::Scalar => true,
+        }
+    }
+
+    /// The level that `FORETYPE_KERNELS` names, else the fastest that the CPU has.
+    pub(super) fn choose() -> Level {
+        let fastest = Level::ALL.into_iter().find(|level| level.is_available()).unwrap_or(Level::Scalar);
+        match std::env::var(LEVEL_VARIABLE) {
+            Ok(wanted) => Level::named(&wanted).unwrap_or_else(|| {
+                let choices: Vec<&str> =
+                    Level::ALL.into_iter().filter(|level| level.is_available()).map(Level::name).collect();
+                tracing::warn!(
+                    "{LEVEL_VARIABLE}={wanted} is not available here; using {} (choices: {})",
+                    fastest.name(),
+                    choices.join(", ")
+                );
+                fastest
+            }),
+            Err(_) => fastest,
+        }
+    }
+
+    /// The level of this name, where the CPU has it.
+    fn named(name: &str) -> Option<Level> {
+        Level::ALL.into_iter().find(|level| level.name() == name.trim() && level.is_available())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Level;
+
+    #[test]
+    fn scalar_is_everywhere_and_names_are_exact() {
+        assert_eq!(Level::named("scalar"), Some(Level::Scalar));
+        assert_eq!(Level::named(" scalar "), Some(Level::Scalar));
+        assert_eq!(Level::named("sse9"), None);
+        assert_eq!(Level::named(""), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! The CPU kernels: products with packed 4- and 8-bit weights, attention and the operations between them, at the best
+//! instruction level that the CPU has, on a pool of threads of their own.
+//!
+//! Everything here is safe to call: shapes are checked, and `unsafe` stays inside. [`Kernels`] chooses the level once;
+//! every kernel is written once, over the vector operations of `isa.rs`, and `scalar.rs` is the definition of correct.
+
+mod attention;
+mod elementwise;
+mod formats;
+mod level;
+mod matrix;
+
+mod layout;
+mod pack;
+mod pool;
+mod routines;
+mod tile;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod isa;
+mod scalar;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use attention::{AttentionShape, attend};
+pub use elementwise::{RopeStyle, add_in_place, rms_norm, rope, swiglu};
+pub use formats::{SourceKind, dequantize};
+pub use level::{LEVEL_VARIABLE, Level};
+pub use matrix::PackedMatrix;
+
+use layout::AlignedBytes;
+use pool::Pool;
+use routines::{Routines, routines};
+
+#[cfg(target_arch = "x86_64")]
+routines!(AVX512, avx512::Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,f16c");
+#[cfg(target_arch = "x86_64")]
+routines!(AVX2, avx2::Avx2, "avx2,fma,f16c");
+routines!(SCALAR, scalar::Scalar);
+
+/// The kernels of one instruction level and their threads. Share it by `Arc`; it can be used from several threads,
+/// whose products and attentions then take turns.
+pub struct Kernels {
+    level: Level,
+    routines: &'static Routines,
+    pool: Pool,
+    scratch: Mutex<Scratch>,
+}
+
+/// Buffers that grow to the largest use and stay, so that the steady path allocates nothing.
+#[derive(Default)]
+struct Scratch {
+    /// Quantised activations.
+    activations: AlignedBytes,
+    /// Parts of attentions.
+    parts: Vec<f32>,
+}
+
+impl Kernels {
+    /// Kernels on `threads` threads, the calling one included, at the level that `FORETYPE_KERNELS` names, else at
+    /// the best one that the CPU has.
+    pub fn new(threads: usize) -> Arc<Self> {
+        Arc::new(Kernels::at_level(threads, Level::choose()))
+    }
+
+    /// Kernels at `level`, where the CPU has it.
+    pub fn with_level(threads: usize, level: Level) -> Option<Arc<Self>> {
+        level.is_available().then(|| Arc::new(Kernels::at_level(threads, level)))
+    }
+
+    /// The level's name, as `FORETYPE_KERNELS` takes it.
+    pub fn name(&self) -> &'static str {
+        self.level.name()
+    }
+
+    /// Threads that share the work.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// `level` must be available.
+    fn at_level(threads: usize, level: Level) -> Self {
+        let routines = match level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => &AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => &AVX2,
+            _ => &SCALAR,
+        };
+        Kernels { level, routines, pool: Pool::new(threads), scratch: Mutex::default() }
+    }
+
+    /// The buffers, for one operation at a time.
+    fn scratch(&self) -> MutexGuard<'_, Scratch> {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernels").field("level", &self.name()).field("threads", &self.threads()).finish()
+    }
+}
+
+/// A pointer that the tasks of a region share. They write disjoint parts; each use says why.
+struct SharedPointer<T>(*mut T);
+
+// SAFETY: a pointer is only an address; whoever dereferences it answers for the access.
+unsafe impl<T> Sync for SharedPointer<T> {}
+
+impl<T> SharedPointer<T> {
+    fn get(&self) -> *mut T {
+        self.0
+    }
+}

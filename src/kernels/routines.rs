@@ -1,0 +1,128 @@
+//! The kernels of each instruction level, compiled for it and gathered in one table.
+
+use super::attention::AttentionTask;
+use super::layout::Encoding;
+use super::tile::MultiplyTile;
+
+/// What a level can do. All functions need the level to be available.
+pub(super) struct Routines {
+    /// See [`super::isa::Isa::WIDE_GROUPS`].
+    pub(super) wide_groups: usize,
+    /// See [`super::isa::Isa::TILE_TOKENS`].
+    pub(super) tile_tokens: usize,
+    /// The tile for so many groups of rows and tokens.
+    pub(super) multiply_tile: fn(Encoding, usize, usize) -> MultiplyTile,
+    /// [`super::tile::quantize_token`]
+    pub(super) quantize_token: unsafe fn(Encoding, *const f32, usize, *mut u8, usize, usize),
+    /// [`super::attention::attend_task`]
+    pub(super) attend: unsafe fn(&AttentionTask, &mut [f32]),
+    /// [`super::elementwise::rms_norm_row`]
+    pub(super) rms_norm_row: unsafe fn(&[f32], &[f32], f32, &mut [f32]),
+    /// [`super::elementwise::swiglu`]
+    pub(super) swiglu: unsafe fn(&mut [f32], &[f32]),
+}
+
+/// Instantiates every kernel for one level: `routines!(NAME, Isa, "features")`.
+macro_rules! routines {
+    ($table:ident, $isa:ty $(, $features:literal)?) => {
+        static $table: $crate::kernels::routines::Routines = {
+            use $crate::kernels::isa::Isa;
+            use $crate::kernels::layout::Encoding;
+            use $crate::kernels::tile::{MultiplyTile, Tile};
+
+            /// # Safety
+            /// As [`$crate::kernels::tile::multiply_tile`].
+            $(#[target_feature(enable = $features)])?
+            unsafe fn tile<const BITS: usize, const MINIMUM: bool, const GROUPS: usize, const TOKENS: usize>(
+                tile: &Tile,
+            ) {
+                // SAFETY: the caller's promise.
+                unsafe { $crate::kernels::tile::multiply_tile::<$isa, BITS, MINIMUM, GROUPS, TOKENS>(tile) }
+            }
+
+            fn of_encoding<const BITS: usize, const MINIMUM: bool>(groups: usize, tokens: usize) -> MultiplyTile {
+                const WIDE: usize = <$isa as Isa>::WIDE_GROUPS;
+                match (groups, tokens) {
+                    (1, 1) => tile::<BITS, MINIMUM, 1, 1>,
+                    (1, 2) => tile::<BITS, MINIMUM, 1, 2>,
+                    (1, 3) => tile::<BITS, MINIMUM, 1, 3>,
+                    (1, 4) => tile::<BITS, MINIMUM, 1, 4>,
+                    (1, 5) => tile::<BITS, MINIMUM, 1, 5>,
+                    (1, 6) => tile::<BITS, MINIMUM, 1, 6>,
+                    (_, 1) => tile::<BITS, MINIMUM, WIDE, 1>,
+                    (_, 2) => tile::<BITS, MINIMUM, WIDE, 2>,
+                    (_, 3) => tile::<BITS, MINIMUM, WIDE, 3>,
+                    (_, 4) => tile::<BITS, MINIMUM, WIDE, 4>,
+                    (_, 5) => tile::<BITS, MINIMUM, WIDE, 5>,
+                    (_, _) => tile::<BITS, MINIMUM, WIDE, 6>,
+                }
+            }
+
+            fn multiply_tile(encoding: Encoding, groups: usize, tokens: usize) -> MultiplyTile {
+                debug_assert!(groups <= <$isa as Isa>::WIDE_GROUPS && tokens <= <$isa as Isa>::TILE_TOKENS);
+                match encoding {
+                    Encoding::FourBit => of_encoding::<4, false>(groups, tokens),
+                    Encoding::FourBitMinimum => of_encoding::<4, true>(groups, tokens),
+                    Encoding::EightBit => of_encoding::<8, false>(groups, tokens),
+                }
+            }
+
+            /// # Safety
+            /// As [`$crate::kernels::tile::quantize_token`].
+            $(#[target_feature(enable = $features)])?
+            unsafe fn quantize_token(
+                encoding: Encoding,
+                x: *const f32,
+                columns: usize,
+                tile: *mut u8,
+                width: usize,
+                index: usize,
+            ) {
+                use $crate::kernels::tile::quantize_token;
+                // SAFETY: the caller's promise.
+                unsafe {
+                    match encoding {
+                        Encoding::FourBit => quantize_token::<$isa, 4, false>(x, columns, tile, width, index),
+                        Encoding::FourBitMinimum => quantize_token::<$isa, 4, true>(x, columns, tile, width, index),
+                        Encoding::EightBit => quantize_token::<$isa, 8, false>(x, columns, tile, width, index),
+                    }
+                }
+            }
+
+            /// # Safety
+            /// As [`$crate::kernels::attention::attend_task`].
+            $(#[target_feature(enable = $features)])?
+            unsafe fn attend(task: &$crate::kernels::attention::AttentionTask, scratch: &mut [f32]) {
+                // SAFETY: the caller's promise.
+                unsafe { $crate::kernels::attention::attend_task::<$isa>(task, scratch) }
+            }
+
+            /// # Safety
+            /// As [`$crate::kernels::elementwise::rms_norm_row`].
+            $(#[target_feature(enable = $features)])?
+            unsafe fn rms_norm_row(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
+                // SAFETY: the caller's promise.
+                unsafe { $crate::kernels::elementwise::rms_norm_row::<$isa>(x, weight, epsilon, out) }
+            }
+
+            /// # Safety
+            /// As [`$crate::kernels::elementwise::swiglu_part`].
+            $(#[target_feature(enable = $features)])?
+            unsafe fn swiglu(gate: &mut [f32], up: &[f32]) {
+                // SAFETY: the caller's promise.
+                unsafe { $crate::kernels::elementwise::swiglu_part::<$isa>(gate, up) }
+            }
+
+            $crate::kernels::routines::Routines {
+                wide_groups: <$isa as Isa>::WIDE_GROUPS,
+                tile_tokens: <$isa as Isa>::TILE_TOKENS,
+                multiply_tile,
+                quantize_token,
+                attend,
+                rms_norm_row,
+                swiglu,
+            }
+        };
+    };
+}
+pub(super) use routines;

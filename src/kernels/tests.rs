@@ -1,0 +1,399 @@
+//! Every instruction level of this machine against plain formulas in `f64` and against the scalar level.
+
+use std::sync::Arc;
+
+use half::{bf16, f16};
+use proptest::prelude::*;
+
+use super::*;
+
+/// Repeatable numbers: enough randomness for weights, without a dependency.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// In −1…1.
+    fn float(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    fn floats(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.float()).collect()
+    }
+}
+
+/// All levels that this CPU has, with one and with two threads.
+fn all_kernels() -> Vec<Arc<Kernels>> {
+    let levels = Level::ALL.into_iter().filter(|level| level.is_available());
+    levels.flat_map(|level| [1, 2].map(|threads| Kernels::with_level(threads, level).unwrap())).collect()
+}
+
+/// Random weights of a format, of about unit size.
+fn random_matrix(kind: SourceKind, rows: usize, cols: usize, numbers: &mut Numbers) -> Vec<u8> {
+    let (block_values, block_bytes) = kind.block();
+    let mut bytes: Vec<u8> =
+        (0..rows * cols / block_values * block_bytes).map(|_| numbers.next() as u8).collect();
+    for block in bytes.chunks_exact_mut(block_bytes) {
+        let mut half = |offset: usize, scale: f32| {
+            block[offset..offset + 2].copy_from_slice(&f16::from_f32(numbers.float() * scale).to_le_bytes());
+        };
+        match kind {
+            SourceKind::F32 => block.copy_from_slice(&numbers.float().to_le_bytes()),
+            SourceKind::F16 => half(0, 1.0),
+            SourceKind::BF16 => block.copy_from_slice(&bf16::from_f32(numbers.float()).to_le_bytes()),
+            SourceKind::Q4_0 => half(0, 0.1),
+            SourceKind::Q5_0 => half(0, 0.05),
+            SourceKind::Q8_0 => half(0, 0.01),
+            SourceKind::Q4_1 | SourceKind::Q5_1 => {
+                half(0, 0.05);
+                half(2, 1.0);
+            }
+            SourceKind::Q4K | SourceKind::Q5K => {
+                half(0, 0.001);
+                half(2, 0.02);
+            }
+            SourceKind::Q6K => half(208, 0.0005),
+        }
+    }
+    bytes
+}
+
+/// How far `actual` is from `expected`, relative to the size of `expected` as a whole.
+fn distance(actual: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(actual.len(), expected.len());
+    let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
+    let difference = squares(&mut actual.iter().zip(expected).map(|(a, e)| f64::from(*a) - e));
+    (difference / squares(&mut expected.iter().copied()).max(1e-30)).sqrt()
+}
+
+fn check_close(kernels: &Kernels, actual: &[f32], expected: &[f64], tolerance: f64) {
+    let distance = distance(actual, expected);
+    assert!(distance <= tolerance, "{}, {} threads: {distance}", kernels.name(), kernels.threads());
+}
+
+/// The activations as the kernels see them: multiples of a scale for every 32.
+fn rounded_to_bytes(x: &[f32]) -> Vec<f64> {
+    let round = |block: &[f32]| {
+        let largest = block.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        let step = f64::from(largest) / 127.0;
+        block.iter().map(|value| f64::from((value * inverse).round_ties_even()) * step).collect::<Vec<_>>()
+    };
+    x.chunks(32).flat_map(round).collect()
+}
+
+fn multiply_reference(weights: &[f32], x: &[f64], rows: usize, cols: usize) -> Vec<f64> {
+    let dot = |token: &[f64], row: &[f32]| token.iter().zip(row).map(|(x, w)| x * f64::from(*w)).sum::<f64>();
+    let product = |token| weights.chunks(cols).take(rows).map(move |row| dot(token, row)).collect::<Vec<_>>();
+    x.chunks(cols).flat_map(product).collect()
+}
+
+fn check_multiply(kind: SourceKind, rows: usize, cols: usize, tokens: usize, seed: u64) {
+    let mut numbers = Numbers(seed | 1);
+    let source = random_matrix(kind, rows, cols, &mut numbers);
+    let x = numbers.floats(tokens * cols);
+    let mut values = vec![0.0; rows * cols];
+    dequantize(kind, &source, &mut values).unwrap();
+    for kernels in all_kernels() {
+        let matrix = PackedMatrix::pack(&kernels, kind, rows, cols, &source).unwrap();
+        let mut weights = vec![0.0; rows * cols];
+        for (row, out) in weights.chunks_exact_mut(cols).enumerate() {
+            matrix.row(row, out).unwrap();
+        }
+        let exact: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
+        let is_exact =
+            matches!(kind, SourceKind::Q4_0 | SourceKind::Q5_0 | SourceKind::Q8_0 | SourceKind::Q4_1);
+        check_close(&kernels, &weights, &exact, if is_exact { 1e-7 } else { 0.01 });
+
+        // Beyond the result: a guard that no tile may touch.
+        let mut out = vec![7.0; tokens * rows + 64];
+        matrix.multiply(&kernels, tokens, &x, &mut out[..tokens * rows]).unwrap();
+        let (out, guard) = out.split_at(tokens * rows);
+        assert!(guard.iter().all(|value| *value == 7.0), "{} wrote past the end", kernels.name());
+        check_close(&kernels, out, &multiply_reference(&weights, &rounded_to_bytes(&x), rows, cols), 3e-5);
+        let unrounded: Vec<f64> = x.iter().map(|value| f64::from(*value)).collect();
+        check_close(&kernels, out, &multiply_reference(&values, &unrounded, rows, cols), 0.03);
+    }
+}
+
+#[test]
+fn products_of_every_format() {
+    for kind in SourceKind::ALL {
+        let cols = if kind.block().0 == 256 { 256 } else { 96 };
+        check_multiply(kind, 21, cols, 3, 11);
+        check_multiply(kind, 48, 2 * cols, 17, 12);
+    }
+}
+
+#[test]
+fn products_of_every_small_batch() {
+    for tokens in 1..=20 {
+        check_multiply(SourceKind::Q4_0, 33, 64, tokens, tokens as u64);
+    }
+}
+
+#[test]
+fn products_of_many_tokens_are_divided_among_threads() {
+    check_multiply(SourceKind::Q4_1, 70, 64, 230, 5);
+    check_multiply(SourceKind::Q8_0, 500, 96, 2, 6);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn products_of_random_shapes(
+        kind in prop::sample::select(&SourceKind::ALL[..9]),
+        rows in 1_usize..80,
+        blocks in 1_usize..7,
+        tokens in 1_usize..40,
+        seed: u64,
+    ) {
+        let kind = if kind.block().0 == 256 { SourceKind::Q4_0 } else { kind };
+        check_multiply(kind, rows, 32 * blocks, tokens, seed);
+    }
+
+    #[test]
+    fn attention_of_random_shapes(
+        kv_heads in 1_usize..4,
+        group in 1_usize..6,
+        vectors in 1_usize..6,
+        start in 0_usize..200,
+        tokens in 1_usize..40,
+        spare in 0_usize..20,
+        seed: u64,
+    ) {
+        let shape = AttentionShape {
+            heads: kv_heads * group,
+            kv_heads,
+            head_dim: 16 * vectors,
+            capacity: start + tokens + spare,
+        };
+        check_attention(shape, start, tokens, seed);
+    }
+
+    #[test]
+    fn elementwise_operations_on_random_shapes(rows in 1_usize..5, width in 1_usize..90, seed: u64) {
+        check_elementwise(rows, width, seed);
+    }
+}
+
+fn check_attention(shape: AttentionShape, start: usize, tokens: usize, seed: u64) {
+    let AttentionShape { heads, kv_heads, head_dim, capacity } = shape;
+    let mut numbers = Numbers(seed | 1);
+    let q: Vec<f32> = numbers.floats(tokens * heads * head_dim).iter().map(|value| 4.0 * value).collect();
+    let mut halves = |count| -> Vec<f16> { numbers.floats(count).into_iter().map(f16::from_f32).collect() };
+    let (mut k, mut v) = (halves(kv_heads * capacity * head_dim), halves(kv_heads * capacity * head_dim));
+    // What lies beyond the last position must not matter.
+    for position in start + tokens..capacity {
+        for head in 0..kv_heads {
+            let place = (head * capacity + position) * head_dim;
+            k[place..place + head_dim].fill(f16::MAX);
+            v[place..place + head_dim].fill(f16::MAX);
+        }
+    }
+    let mut expected = Vec::new();
+    for token in 0..tokens {
+        for head in 0..heads {
+            let query = &q[(token * heads + head) * head_dim..][..head_dim];
+            let base = head / (heads / kv_heads) * capacity;
+            let dot = |position: usize| {
+                let key = &k[(base + position) * head_dim..][..head_dim];
+                key.iter().zip(query).map(|(k, q)| k.to_f64() * f64::from(*q)).sum::<f64>()
+                    / (head_dim as f64).sqrt()
+            };
+            let scores: Vec<f64> = (0..=start + token).map(dot).collect();
+            let largest = scores.iter().copied().fold(f64::MIN, f64::max);
+            let total: f64 = scores.iter().map(|score| (score - largest).exp()).sum();
+            expected.extend((0..head_dim).map(|i| {
+                let weighted = scores.iter().enumerate().map(|(position, score)| {
+                    (score - largest).exp() / total * v[(base + position) * head_dim + i].to_f64()
+                });
+                weighted.sum::<f64>()
+            }));
+        }
+    }
+    for kernels in all_kernels() {
+        let mut out = vec![7.0; q.len()];
+        attend(&kernels, &shape, start, &q, &k, &v, &mut out).unwrap();
+        check_close(&kernels, &out, &expected, 1e-5);
+    }
+}
+
+#[test]
+fn attention_of_one_token_and_of_a_long_prompt() {
+    let shape = AttentionShape { heads: 9, kv_heads: 3, head_dim: 64, capacity: 700 };
+    check_attention(shape, 0, 1, 1);
+    check_attention(shape, 63, 1, 2);
+    check_attention(shape, 64, 1, 3);
+    check_attention(shape, 640, 1, 4);
+    check_attention(shape, 60, 70, 5);
+}
+
+fn check_elementwise(rows: usize, width: usize, seed: u64) {
+    let mut numbers = Numbers(seed | 1);
+    let x: Vec<f32> = numbers.floats(rows * width).iter().map(|value| 10.0 * value).collect();
+    let weight = numbers.floats(width);
+    let up = numbers.floats(x.len());
+    let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<_>>();
+    let normalised: Vec<f64> = x
+        .chunks(width)
+        .flat_map(|row| {
+            let squares = wide(row).iter().map(|value| value * value).sum::<f64>();
+            let factor = 1.0 / (squares / width as f64 + 1e-5).sqrt();
+            row.iter().zip(&weight).map(|(x, w)| f64::from(*x) * factor * f64::from(*w)).collect::<Vec<_>>()
+        })
+        .collect();
+    let gated: Vec<f64> =
+        wide(&x).iter().zip(wide(&up)).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
+    for kernels in all_kernels() {
+        let mut out = vec![7.0; x.len()];
+        rms_norm(&kernels, &x, &weight, 1e-5, &mut out).unwrap();
+        check_close(&kernels, &out, &normalised, 1e-6);
+        let mut gate = x.clone();
+        swiglu(&kernels, &mut gate, &up).unwrap();
+        check_close(&kernels, &gate, &gated, 1e-6);
+    }
+}
+
+#[test]
+fn elementwise_operations_on_many_values() {
+    check_elementwise(70, 576, 3);
+}
+
+#[test]
+fn gates_far_from_zero_stay_finite() {
+    for kernels in all_kernels() {
+        let mut gate: Vec<f32> = [-1e30, -1000.0, -90.0, 0.0, 90.0, 1000.0, 1e30].repeat(5);
+        let up = vec![1.0; gate.len()];
+        swiglu(&kernels, &mut gate, &up).unwrap();
+        let expected = [0.0, 0.0, 0.0, 0.0, 90.0, 1000.0, 1e30];
+        for (actual, expected) in gate.iter().zip(expected.repeat(5)) {
+            assert!((actual - expected).abs() <= expected * 1e-6 + 1e-6, "{}: {actual}", kernels.name());
+        }
+    }
+}
+
+#[test]
+fn rope_turns_pairs_of_either_style() {
+    let (cos, sin) = ([0.0, 1.0], [1.0, 0.0]);
+    for kernels in all_kernels() {
+        let check = |style, expected: [f32; 8]| {
+            let mut x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+            rope(&kernels, &mut x, 1, 2, 4, &cos, &sin, style).unwrap();
+            assert_eq!(x, expected);
+        };
+        check(RopeStyle::Interleaved, [-2.0, 1.0, 3.0, 4.0, -6.0, 5.0, 7.0, 8.0]);
+        check(RopeStyle::Halves, [-3.0, 2.0, 1.0, 4.0, -7.0, 6.0, 5.0, 8.0]);
+    }
+}
+
+#[test]
+fn rope_of_many_tokens_takes_the_angles_of_each() {
+    let (tokens, heads, head_dim) = (100, 3, 64);
+    let mut numbers = Numbers(9);
+    let x = numbers.floats(tokens * heads * head_dim);
+    let angles = numbers.floats(tokens * head_dim / 2);
+    let (cos, sin): (Vec<f32>, Vec<f32>) = angles.iter().map(|angle| (angle.cos(), angle.sin())).unzip();
+    for kernels in all_kernels() {
+        let mut whole = x.clone();
+        rope(&kernels, &mut whole, tokens, heads, head_dim, &cos, &sin, RopeStyle::Halves).unwrap();
+        for token in 0..tokens {
+            let place = token * heads * head_dim..(token + 1) * heads * head_dim;
+            let mut part = x[place.clone()].to_vec();
+            let angles = token * head_dim / 2..(token + 1) * head_dim / 2;
+            rope(
+                &kernels,
+                &mut part,
+                1,
+                heads,
+                head_dim,
+                &cos[angles.clone()],
+                &sin[angles],
+                RopeStyle::Halves,
+            )
+            .unwrap();
+            assert_eq!(part, whole[place]);
+        }
+    }
+}
+
+#[test]
+fn activations_of_any_size_give_finite_products() {
+    for kernels in all_kernels() {
+        let ones = f16::ONE.to_le_bytes().repeat(64);
+        let matrix = PackedMatrix::pack(&kernels, SourceKind::F16, 1, 64, &ones).unwrap();
+        for value in [0.0, 1e-40, 1e-35, 1e-20, 1e20, 1e35] {
+            let mut out = [7.0];
+            matrix.multiply(&kernels, 1, &[value; 64], &mut out).unwrap();
+            let error = (out[0] - 64.0 * value).abs();
+            assert!(error <= 64.0 * value * 1e-2 + 1e-28, "{}: {value} gave {}", kernels.name(), out[0]);
+        }
+    }
+}
+
+#[test]
+fn one_kernels_serves_several_threads() {
+    let kernels = Kernels::new(2);
+    let mut numbers = Numbers(3);
+    let source = random_matrix(SourceKind::Q4_0, 64, 128, &mut numbers);
+    let matrix = PackedMatrix::pack(&kernels, SourceKind::Q4_0, 64, 128, &source).unwrap();
+    let x = numbers.floats(9 * 128);
+    let mut expected = vec![0.0; 9 * 64];
+    matrix.multiply(&kernels, 9, &x, &mut expected).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let mut out = vec![0.0; 9 * 64];
+                    matrix.multiply(&kernels, 9, &x, &mut out).unwrap();
+                    assert_eq!(out, expected);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn impossible_shapes_are_errors() {
+    let kernels = Kernels::with_level(1, Level::Scalar).unwrap();
+    let pack =
+        |kind, rows, cols, bytes: usize| PackedMatrix::pack(&kernels, kind, rows, cols, &vec![0; bytes]);
+    let error = |result: anyhow::Result<PackedMatrix>| result.err().expect("an error").to_string();
+    assert_eq!(error(pack(SourceKind::F32, 0, 32, 0)), "a matrix of 0 × 32 has no values");
+    assert_eq!(
+        error(pack(SourceKind::F32, 1, 33, 132)),
+        "a row of 33 values does not divide into blocks of 32"
+    );
+    assert_eq!(
+        error(pack(SourceKind::Q4K, 1, 64, 36)),
+        "a row of 64 values does not divide into blocks of Q4K"
+    );
+    assert_eq!(
+        error(pack(SourceKind::Q8_0, 2, 32, 67)),
+        "2 × 32 values of Q8_0 do not take 67 bytes; is the file damaged?"
+    );
+    let matrix = pack(SourceKind::Q8_0, 2, 32, 68).unwrap();
+    assert!(matrix.multiply(&kernels, 0, &[], &mut []).is_err());
+    assert!(matrix.multiply(&kernels, 1, &[0.0; 31], &mut [0.0; 2]).is_err());
+    assert!(matrix.multiply(&kernels, 1, &[0.0; 32], &mut [0.0; 3]).is_err());
+    assert!(matrix.row(2, &mut [0.0; 32]).is_err());
+
+    let shape = AttentionShape { heads: 2, kv_heads: 1, head_dim: 16, capacity: 2 };
+    let cache = [f16::ZERO; 32];
+    let mut out = [0.0; 32];
+    assert!(attend(&kernels, &shape, 1, &[0.0; 32], &cache, &cache, &mut out).is_ok());
+    assert!(attend(&kernels, &shape, 2, &[0.0; 32], &cache, &cache, &mut out).is_err());
+    assert!(attend(&kernels, &shape, usize::MAX, &[0.0; 32], &cache, &cache, &mut out).is_err());
+    assert!(attend(&kernels, &shape, 0, &[0.0; 31], &cache, &cache, &mut out).is_err());
+    assert!(
+        attend(&kernels, &AttentionShape { heads: 3, kv_heads: 2, ..shape }, 0, &[], &[], &[], &mut [])
+            .is_err()
+    );
+}

@@ -1,0 +1,42 @@
+//! Token ids to rows of the embedding matrix.
+
+use candle_core::{Result, Tensor};
+
+use crate::model::linear::Matrix;
+use crate::model::ops::Ops;
+
+/// The embedding matrix, `[vocabulary, width]`.
+pub struct Embedding {
+    matrix: Matrix,
+    /// On a GPU the rows are looked up in this table of f32.
+    table: Option<Tensor>,
+}
+
+impl Embedding {
+    /// Wrap the embedding matrix.
+    ///
+    /// # Errors
+    /// When a GPU has no memory for the table.
+    pub fn new(ops: &Ops, matrix: Matrix) -> anyhow::Result<Self> {
+        let table = match &matrix {
+            Matrix::Packed(..) => None,
+            Matrix::Candle(tensor) => Some(tensor.dequantize(ops.device())?),
+        };
+        Ok(Self { matrix, table })
+    }
+
+    /// Rows of these tokens, `[tokens, width]`.
+    pub fn rows(&self, tokens: &[u32], width: usize) -> Result<Tensor> {
+        match (&self.matrix, &self.table) {
+            (_, Some(table)) => table.index_select(&Tensor::new(tokens, table.device())?, 0),
+            (Matrix::Packed(_, packed), None) => {
+                let mut rows = vec![0.0; tokens.len() * width];
+                for (row, token) in rows.chunks_exact_mut(width).zip(tokens) {
+                    packed.row(*token as usize, row).map_err(candle_core::Error::wrap)?;
+                }
+                Tensor::from_vec(rows, (tokens.len(), width), &candle_core::Device::Cpu)
+            }
+            (Matrix::Candle(_), None) => candle_core::bail!("the embedding has no table"),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The steps of a layer in candle's own operations, for GPUs.
+
+use candle_core::{D, DType, Device, Result, Tensor};
+
+use crate::kernels::RopeStyle;
+use crate::model::ops::{Angles, Heads};
+
+pub fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f32) -> Result<Tensor> {
+    candle_nn::ops::rms_norm(x, weight, epsilon)
+}
+
+pub fn rope(x: &Tensor, dim: usize, angles: &Angles, style: RopeStyle) -> Result<Tensor> {
+    let (tokens, width) = x.dims2()?;
+    let x = x.reshape((1, tokens, width / dim, dim))?.transpose(1, 2)?.contiguous()?; // [1, heads, tokens, dim]
+    let rotated = match style {
+        RopeStyle::Interleaved => candle_nn::rotary_emb::rope_i(&x, &angles.cos, &angles.sin)?,
+        RopeStyle::Halves => candle_nn::rotary_emb::rope(&x, &angles.cos, &angles.sin)?,
+    };
+    rotated.transpose(1, 2)?.reshape((tokens, width))
+}
+
+pub fn store(cache: &Tensor, x: &Tensor, start: usize) -> Result<()> {
+    let (kv_heads, _, dim) = cache.dims3()?;
+    let x = x.reshape(((), kv_heads, dim))?.transpose(0, 1)?.to_dtype(cache.dtype())?.contiguous()?;
+    cache.slice_set(&x, 1, start)
+}
+
+pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, start: usize, heads: Heads) -> Result<Tensor> {
+    let (tokens, width) = q.dims2()?;
+    let (group, length) = (heads.query / heads.kv, start + tokens);
+    // The query heads that share one key head are stacked as rows of one matrix: no key is copied.
+    let q = q.reshape((tokens, heads.kv, group, heads.dim))?.permute((1, 2, 0, 3))?.contiguous()?;
+    let q = (q.reshape((heads.kv, group * tokens, heads.dim))? / (heads.dim as f64).sqrt())?;
+    let k = k.narrow(1, 0, length)?.to_dtype(DType::F32)?; // [kv heads, length, dim]
+    let v = v.narrow(1, 0, length)?.to_dtype(DType::F32)?;
+    let scores = q.matmul(&k.transpose(1, 2)?)?.reshape((heads.kv, group, tokens, length))?;
+    let scores = if tokens > 1 { scores.broadcast_add(&mask(tokens, start, q.device())?)? } else { scores };
+    let weights = candle_nn::ops::softmax(&scores, D::Minus1)?.reshape((heads.kv, group * tokens, length))?;
+    let mixed = weights.matmul(&v.contiguous()?)?.reshape((heads.kv, group, tokens, heads.dim))?;
+    mixed.permute((2, 0, 1, 3))?.contiguous()?.reshape((tokens, width))
+}
+
+/// Minus infinity where a token would look ahead, `[tokens, start + tokens]`.
+fn mask(tokens: usize, start: usize, device: &Device) -> Result<Tensor> {
+    let length = start + tokens;
+    let values: Vec<f32> = (0..tokens)
+        .flat_map(|row| {
+            (0..length).map(move |column| if column > start + row { f32::NEG_INFINITY } else { 0.0 })
+        })
+        .collect();
+    Tensor::from_vec(values, (tokens, length), device)
+}

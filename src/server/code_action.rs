@@ -1,0 +1,38 @@
+//! `textDocument/codeAction`: documenting the function under the cursor.
+
+use serde_json::json;
+use tower_lsp::ls_types::*;
+
+use crate::languages;
+use crate::server::session::Session;
+
+/// Only on a line that looks like a function's first: nothing is parsed here, and an offer everywhere would be noise.
+pub fn handle(session: &Session, parameters: &CodeActionParams) -> Option<CodeActionResponse> {
+    let uri = parameters.text_document.uri.as_str();
+    let snapshot = session.allowed_snapshot(uri)?;
+    let language = languages::of(&snapshot.language_id, snapshot.path.as_deref());
+    let line = parameters.range.start.line as usize;
+    if language.functions.is_empty() || line >= snapshot.text.len_lines() {
+        return None;
+    }
+    let text = snapshot.text.line(line).to_string();
+    let opens = language.openers.iter().any(|opener| text.trim_end().ends_with(opener));
+    let is_call = ["if", "for", "while", "match", "switch", "else", "with", "try"];
+    let first_word = text.trim_start().split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    if !text.contains('(') || !opens || is_call.contains(&first_word) {
+        return None;
+    }
+    let title = "Foretype: Document this function";
+    let command = Command {
+        title: title.to_owned(),
+        command: "foretype.document".to_owned(),
+        arguments: Some(vec![json!({"uri": uri, "position": parameters.range.start})]),
+    };
+    let action = CodeAction {
+        title: title.to_owned(),
+        kind: Some(CodeActionKind::REFACTOR_REWRITE),
+        command: Some(command),
+        ..CodeAction::default()
+    };
+    Some(vec![CodeActionOrCommand::CodeAction(action)])
+}

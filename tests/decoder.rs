@@ -1,0 +1,171 @@
+//! The decoder against candle-transformers' implementation, token by token: on small seeded weights of each family,
+//! and on the default model's real weights.
+
+mod common;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use candle_core::quantized::{GgmlDType, gguf_file};
+use candle_core::{Device, Tensor};
+use candle_transformers::models::{quantized_llama, quantized_qwen2};
+use common::tiny_model::{Seeded, Tiny};
+use foretype::interrupt::Interrupt;
+use foretype::kernels::Kernels;
+use foretype::model::decoder::Decoder;
+use foretype::model::families::Shape;
+use foretype::model::gguf::GgufFile;
+use foretype::model::ops::Ops;
+use foretype::model::weights::Weights;
+use foretype::model::{Network, Stopped};
+
+/// candle-transformers' implementation of a family.
+enum Oracle {
+    Llama(quantized_llama::ModelWeights),
+    Qwen2(quantized_qwen2::ModelWeights),
+}
+
+impl Oracle {
+    fn load(path: &Path) -> Self {
+        let mut file = File::open(path).unwrap();
+        let content = gguf_file::Content::read(&mut file).unwrap();
+        match content.metadata["general.architecture"].to_string().unwrap().as_str() {
+            "qwen2" => Self::Qwen2(
+                quantized_qwen2::ModelWeights::from_gguf(content, &mut file, &Device::Cpu).unwrap(),
+            ),
+            _ => Self::Llama(
+                quantized_llama::ModelWeights::from_gguf(content, &mut file, &Device::Cpu).unwrap(),
+            ),
+        }
+    }
+
+    fn logits(&mut self, token: u32, position: usize) -> Vec<f32> {
+        let token = Tensor::new(&[[token]], &Device::Cpu).unwrap();
+        let logits = match self {
+            Self::Llama(model) => model.forward(&token, position).unwrap(),
+            Self::Qwen2(model) => model.forward(&token, position).unwrap(),
+        };
+        logits.flatten_all().unwrap().to_vec1().unwrap()
+    }
+}
+
+fn load(path: &Path, ops: Ops) -> Decoder {
+    let file = GgufFile::open(path).unwrap();
+    let shape = Shape::of_gguf(&file).unwrap();
+    Decoder::load(&Weights::Gguf(file), shape, ops, 512, &mut |_| ()).unwrap()
+}
+
+fn argmax(logits: &[f32]) -> usize {
+    (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap()
+}
+
+/// Distance of two vectors, relative to the length of the second.
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
+    norm(&mut a.iter().zip(b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied())
+}
+
+/// Worst distance and share of equal first choices over `tokens`, read one by one.
+fn compare(path: &Path, ops: Ops, tokens: &[u32]) -> (f32, f32) {
+    let mut oracle = Oracle::load(path);
+    let mut decoder = load(path, ops);
+    let (mut worst, mut equal) = (0.0f32, 0);
+    for (position, token) in tokens.iter().enumerate() {
+        let wanted = oracle.logits(*token, position);
+        decoder.extend(&[*token], &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+        worst = worst.max(distance(decoder.logits(), &wanted));
+        equal += usize::from(argmax(decoder.logits()) == argmax(&wanted));
+    }
+    (worst, equal as f32 / tokens.len() as f32)
+}
+
+fn tiny(name: &str, tiny: Tiny) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(format!("{name}.gguf"));
+    tiny.write(&path);
+    (folder, path)
+}
+
+fn some_tokens(count: usize) -> Vec<u32> {
+    let mut seeded = Seeded(42);
+    (0..count).map(|_| (seeded.next().abs() * 256.0) as u32).collect()
+}
+
+#[test]
+fn candle_operations_equal_the_oracle_in_both_families() {
+    for (family, tied) in [("llama", false), ("llama", true), ("qwen2", false)] {
+        let (_folder, path) = tiny(family, Tiny { family, tied, dtype: GgmlDType::F32, ..Tiny::default() });
+        let (worst, equal) = compare(&path, Ops::Candle(Device::Cpu), &some_tokens(48));
+        // The cache is f16; everything else is f32 on both sides.
+        assert!(worst < 5e-3 && equal == 1.0, "{family}: distance {worst}, equal {equal}");
+    }
+}
+
+#[test]
+fn kernels_equal_the_oracle_within_quantisation_in_both_families() {
+    for family in ["llama", "qwen2"] {
+        for dtype in [GgmlDType::Q8_0, GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::F32] {
+            let (_folder, path) = tiny(family, Tiny { family, dtype, ..Tiny::default() });
+            let (worst, equal) = compare(&path, Ops::Kernels(Kernels::new(2)), &some_tokens(48));
+            assert!(worst < 0.05 && equal > 0.85, "{family} {dtype:?}: distance {worst}, equal {equal}");
+        }
+    }
+}
+
+#[test]
+fn chunks_and_rollback_change_nothing() {
+    let (_folder, path) = tiny("chunks", Tiny::default());
+    let tokens = some_tokens(200);
+    let mut whole = load(&path, Ops::Kernels(Kernels::new(2)));
+    whole.extend(&tokens, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+    let mut parts = load(&path, Ops::Kernels(Kernels::new(1)));
+    for part in [&tokens[..7], &some_tokens(30)[..], &tokens[7..150], &tokens[150..]] {
+        let before = parts.len();
+        parts.extend(part, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+        if before == 7 && part.len() == 30 {
+            parts.truncate(7);
+        }
+    }
+    assert_eq!(parts.len(), whole.len());
+    let difference = distance(parts.logits(), whole.logits());
+    assert!(difference < 2e-2, "distance {difference}");
+}
+
+#[test]
+fn bad_input_is_an_error_and_an_interrupt_keeps_what_was_read() {
+    let (_folder, path) = tiny("bad", Tiny::default());
+    let mut decoder = load(&path, Ops::Kernels(Kernels::new(1)));
+    assert!(matches!(decoder.extend(&[], &Interrupt::new()), Err(Stopped::Failed(_))));
+    assert!(matches!(decoder.extend(&[100_000], &Interrupt::new()), Err(Stopped::Failed(_))));
+    assert!(matches!(decoder.extend(&vec![1; 513], &Interrupt::new()), Err(Stopped::Failed(_))));
+    decoder.extend(&[1, 2, 3], &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+    let interrupt = Interrupt::new();
+    interrupt.trigger();
+    assert!(matches!(decoder.extend(&[4], &interrupt), Err(Stopped::Interrupted)));
+    assert_eq!(decoder.len(), 3);
+}
+
+#[test]
+fn a_broken_file_is_one_clear_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_tiny_folder, good) = tiny("whole", Tiny::default());
+    let bytes = std::fs::read(good).unwrap();
+    for (name, bytes) in [
+        ("empty", &bytes[..0]),
+        ("head", &bytes[..100]),
+        ("half", &bytes[..bytes.len() / 2]),
+        ("text", b"no model"),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let error = GgufFile::open(&path)
+            .and_then(|file| {
+                let shape = Shape::of_gguf(&file)?;
+                Decoder::load(&Weights::Gguf(file), shape, Ops::Kernels(Kernels::new(1)), 64, &mut |_| ())
+            })
+            .err()
+            .unwrap_or_else(|| panic!("{name} was loaded"));
+        let message = format!("{error:#}");
+        assert!(message.contains("fetch") && !message.contains('\n'), "{name}: {message}");
+    }
+}
