@@ -1,3 +1,7 @@
 //! What several tests share.
+#![allow(dead_code)]
 
+pub mod client;
+pub mod real_model;
+pub mod scripted;
 pub mod tiny_model;

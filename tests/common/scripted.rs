@@ -1,0 +1,133 @@
+//! A network that writes what a script says, so that everything around it can be tested to the letter.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use foretype::engine::Engine;
+use foretype::engine::tokenizer::Tokenizer;
+use foretype::interrupt::Interrupt;
+use foretype::model::gguf::GgufFile;
+use foretype::model::manifest::{self, DEFAULT};
+use foretype::model::{Memory, Network, Stopped};
+use foretype::worker::Loader;
+
+use super::tiny_model::{MARKERS, Tiny};
+
+/// After text that ends with the first part, the model writes the second.
+#[derive(Clone)]
+pub struct Script {
+    pub lines: Vec<(String, String)>,
+    /// Time for each token, as on a slow machine.
+    pub pace: Duration,
+    /// Tokens that were read one by one so far: all that were written.
+    pub steps: Arc<AtomicUsize>,
+    /// Panic where this text has been read.
+    pub panics_after: Option<String>,
+}
+
+impl Script {
+    pub fn new(lines: &[(&str, &str)]) -> Self {
+        Self {
+            lines: lines.iter().map(|(after, text)| ((*after).to_owned(), (*text).to_owned())).collect(),
+            pace: Duration::ZERO,
+            steps: Arc::default(),
+            panics_after: None,
+        }
+    }
+
+    pub fn slow(mut self, pace: Duration) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// A loader of engines that follow this script.
+    pub fn loader(self) -> Loader {
+        Box::new(move |_, progress| {
+            progress(0.5);
+            Ok(self.engine())
+        })
+    }
+
+    pub fn engine(&self) -> Engine {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tiny.gguf");
+        Tiny::default().write(&path);
+        let tokenizer = Tokenizer::from_gguf(&GgufFile::open(&path).unwrap()).unwrap();
+        let network = Scripted { script: self.clone(), tokens: Vec::new(), logits: Vec::new() };
+        Engine::with_network(Box::new(network), tokenizer, manifest::find(DEFAULT).unwrap())
+    }
+}
+
+struct Scripted {
+    script: Script,
+    tokens: Vec<u32>,
+    logits: Vec<f32>,
+}
+
+impl Scripted {
+    /// The byte that comes next, or the end.
+    fn next(&self) -> u32 {
+        let bytes: Vec<u8> = self.tokens.iter().map(|token| u8::try_from(*token).unwrap_or(b'\x01')).collect();
+        for (after, text) in &self.script.lines {
+            let (after, text) = (after.as_bytes(), text.as_bytes());
+            for written in (0..text.len()).rev() {
+                let ends_so = bytes.ends_with(&text[..written])
+                    && bytes[..bytes.len() - written].ends_with(after);
+                if ends_so {
+                    return u32::from(text[written]);
+                }
+            }
+        }
+        256
+    }
+}
+
+impl Network for Scripted {
+    fn extend(&mut self, tokens: &[u32], interrupt: &Interrupt) -> Result<(), Stopped> {
+        if interrupt.is_set() {
+            return Err(Stopped::Interrupted);
+        }
+        if tokens.len() == 1 {
+            self.script.steps.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(self.script.pace);
+        }
+        self.tokens.extend_from_slice(tokens);
+        if let Some(text) = &self.script.panics_after {
+            let bytes: Vec<u8> = self.tokens.iter().map(|token| *token as u8).collect();
+            assert!(!bytes.ends_with(text.as_bytes()), "the script says to panic here");
+        }
+        let next = self.next() as usize;
+        self.logits = vec![-20.0; self.vocabulary()];
+        self.logits[next] = 20.0;
+        Ok(())
+    }
+
+    fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.tokens.truncate(len);
+    }
+
+    fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    fn capacity(&self) -> usize {
+        4096
+    }
+
+    fn vocabulary(&self) -> usize {
+        256 + MARKERS.len()
+    }
+
+    fn kernels(&self) -> &str {
+        "script"
+    }
+
+    fn memory(&self) -> Memory {
+        Memory::default()
+    }
+}
