@@ -21,9 +21,8 @@ fn start_with(loader: Loader) -> (Client, tokio::task::JoinHandle<u8>) {
     // The file of the user who runs the tests must not matter.
     let no_file = std::path::PathBuf::from("/nowhere/foretype.toml");
     let flags = Layer::json(Source::CommandLine, json!({}));
-    let server = tokio::spawn(async move {
-        foretype::server::run(input, output, flags, Some(no_file), loader).await
-    });
+    let server =
+        tokio::spawn(async move { foretype::server::run(input, output, flags, Some(no_file), loader).await });
     let (input, output) = tokio::io::split(client_side);
     (Client::new(input, output), server)
 }
@@ -181,7 +180,8 @@ async fn code_is_generated_applied_as_one_edit_and_returned() {
     assert_eq!(edit["edits"][0]["newText"], answer["result"]);
     assert_eq!(edit["edits"][0]["range"], range);
     assert_eq!(edit["textDocument"]["version"], 1);
-    let begun = |message: &Value| message["method"] == "$/progress" && message["params"]["value"]["kind"] == "end";
+    let begun =
+        |message: &Value| message["method"] == "$/progress" && message["params"]["value"]["kind"] == "end";
     client.heard(begun).await;
 }
 
@@ -337,7 +337,8 @@ fn naive_offset(text: &str, line: u32, column: u32, encoding: &str) -> usize {
 }
 
 fn texts() -> impl Strategy<Value = String> {
-    let part = prop_oneof![Just("a"), Just("é"), Just("🦀"), Just("\n"), Just("\r\n"), Just("\r"), Just("word ")];
+    let part =
+        prop_oneof![Just("a"), Just("é"), Just("🦀"), Just("\n"), Just("\r\n"), Just("\r"), Just("word ")];
     proptest::collection::vec(part, 0..10).prop_map(|parts| parts.concat())
 }
 

@@ -4,14 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::sync::Notify;
 use tower_lsp::jsonrpc::Request;
 use tower_service::Service;
-
-/// Time for handlers to hand in their last answers.
-const GRACE: Duration = Duration::from_millis(100);
 
 /// Knows whether the client said `exit`.
 #[derive(Clone, Default)]
@@ -33,10 +29,9 @@ pub fn watch<S>(inner: S) -> (Watched<S>, Exit) {
 }
 
 impl Exit {
-    /// Resolves shortly after the client said `exit`.
+    /// Resolves once the client said `exit`.
     pub async fn requested(&self) {
         self.notify.notified().await;
-        tokio::time::sleep(GRACE).await;
     }
 
     /// Whether the client said `exit`.

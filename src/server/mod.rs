@@ -8,6 +8,7 @@ mod convert;
 mod documents;
 mod execute_command;
 mod exit;
+mod frames;
 mod generate;
 mod initialize;
 mod inline_completion;
@@ -20,9 +21,10 @@ mod view_file_text;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tower_lsp::jsonrpc::Result;
+use tower_lsp::jsonrpc::{Error, Result};
 use tower_lsp::ls_types::*;
 use tower_lsp::{LanguageServer, LspService, Server};
 
@@ -36,6 +38,12 @@ use session::Session;
 /// Handlers that may wait at the same time. With few of them, slow requests would hold up `didChange` and
 /// `$/cancelRequest` behind them.
 const CONCURRENCY: usize = 64;
+
+/// Bytes of messages that wait to be taken in.
+const RELAYED: usize = 1 << 16;
+
+/// Time for handlers to hand in their last answers once the client leaves.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// Run on stdin and stdout, with models from the store.
 ///
@@ -76,11 +84,21 @@ pub async fn run(
     .custom_method("textDocument/didShowCompletion", Backend::did_show_completion)
     .custom_method("textDocument/didPartiallyAcceptCompletion", Backend::did_partially_accept_completion)
     .custom_method("foretype/viewFileText", Backend::view_file_text)
+    .custom_method(frames::UNREADABLE, Backend::unreadable)
     .finish();
     let (service, exit) = exit::watch(service);
+    let (readable, relay) = tokio::io::duplex(RELAYED);
+    // Handlers may wait for answers of a client that is gone: neither an exit nor the end of its stream waits for them.
+    let client_left = async {
+        tokio::select! {
+            () = exit.requested() => {}
+            () = frames::relay(input, relay) => {}
+        }
+        tokio::time::sleep(GRACE).await;
+    };
     tokio::select! {
-        () = Server::new(input, output, socket).concurrency_level(CONCURRENCY).serve(service) => {}
-        () = exit.requested() => {}
+        () = Server::new(readable, output, socket).concurrency_level(CONCURRENCY).serve(service) => {}
+        () = client_left => {}
     }
     match made {
         Some(session) => {
@@ -113,6 +131,13 @@ impl Backend {
         parameters: protocol::DidPartiallyAcceptCompletionParams,
     ) {
         accept::partially_accepted(&self.session, &parameters);
+    }
+
+    async fn unreadable(&self) -> Result<()> {
+        Err(Error {
+            message: "this message is no JSON-RPC 2.0; it was ignored".into(),
+            ..Error::parse_error()
+        })
     }
 
     async fn view_file_text(&self, parameters: protocol::ViewFileTextParams) -> Result<String> {

@@ -156,6 +156,7 @@ impl Inference {
     fn work(&mut self, engine: Option<Engine>, job: Job) -> Option<Engine> {
         let Some(mut engine) = engine else {
             job.refuse("there is no model; see the status for the reason");
+            self.mailbox.finished();
             return None;
         };
         let model = engine.manifest().name.clone();

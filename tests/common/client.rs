@@ -81,7 +81,8 @@ impl Client {
 
     /// Wait until the server has told a status.
     pub async fn status(&mut self, state: &str) -> Value {
-        self.heard(|message| message["method"] == "foretype/status" && message["params"]["state"] == state).await
+        self.heard(|message| message["method"] == "foretype/status" && message["params"]["state"] == state)
+            .await
     }
 
     /// Wait for a notification; those that came before count.

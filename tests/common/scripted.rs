@@ -68,12 +68,13 @@ struct Scripted {
 impl Scripted {
     /// The byte that comes next, or the end.
     fn next(&self) -> u32 {
-        let bytes: Vec<u8> = self.tokens.iter().map(|token| u8::try_from(*token).unwrap_or(b'\x01')).collect();
+        let bytes: Vec<u8> =
+            self.tokens.iter().map(|token| u8::try_from(*token).unwrap_or(b'\x01')).collect();
         for (after, text) in &self.script.lines {
             let (after, text) = (after.as_bytes(), text.as_bytes());
             for written in (0..text.len()).rev() {
-                let ends_so = bytes.ends_with(&text[..written])
-                    && bytes[..bytes.len() - written].ends_with(after);
+                let ends_so =
+                    bytes.ends_with(&text[..written]) && bytes[..bytes.len() - written].ends_with(after);
                 if ends_so {
                     return u32::from(text[written]);
                 }
