@@ -10,6 +10,7 @@ use candle_core::quantized::{GgmlDType, gguf_file};
 use candle_core::{Device, Tensor};
 use candle_transformers::models::{quantized_llama, quantized_qwen2};
 use common::tiny_model::{Seeded, Tiny};
+use foretype::engine::tokenizer::Tokenizer;
 use foretype::interrupt::Interrupt;
 use foretype::kernels::Kernels;
 use foretype::model::decoder::Decoder;
@@ -168,4 +169,33 @@ fn a_broken_file_is_one_clear_line() {
         let message = format!("{error:#}");
         assert!(message.contains("fetch") && !message.contains('\n'), "{name}: {message}");
     }
+}
+
+/// Real weights on a real text. Both round activations to 8 bits, at different places. How much such rounding moves the
+/// logits is seen where only the cache differs (the oracle's f32, our f16): the kernels may not move them much more.
+#[test]
+fn the_default_weights_agree_with_the_oracle_over_256_positions() {
+    let path = common::real_model::files().weights.remove(0);
+    let tokenizer = Tokenizer::from_gguf(&GgufFile::open(&path).unwrap()).unwrap();
+    let tokens = &tokenizer.encode(include_str!("../src/completion/mod.rs"))[..256];
+    let mut oracle = Oracle::load(&path);
+    let mut decoders =
+        [Ops::Candle(Device::Cpu), Ops::Kernels(Kernels::new(2))].map(|ops| (load(&path, ops), 0.0f32, 0));
+    for (position, token) in tokens.iter().enumerate() {
+        let wanted = oracle.logits(*token, position);
+        for (decoder, distances, equal) in &mut decoders {
+            decoder.extend(&[*token], &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+            *distances += distance(decoder.logits(), &wanted);
+            *equal += usize::from(argmax(decoder.logits()) == argmax(&wanted));
+        }
+    }
+    let [(_, rounding, by_candle), (_, distances, by_kernels)] = decoders;
+    let report = format!(
+        "mean distance {} (rounding alone: {}), equal first choices {by_kernels} ({by_candle})",
+        distances / 256.0,
+        rounding / 256.0
+    );
+    println!("{report}");
+    assert!(distances < 1.5 * rounding && distances / 256.0 < 0.05, "{report}");
+    assert!(by_kernels >= 240 && by_candle >= 240, "{report}");
 }

@@ -2,6 +2,8 @@
 #![allow(dead_code)]
 
 pub mod client;
+pub mod hub;
+pub mod program;
 pub mod real_model;
 pub mod scripted;
 pub mod tiny_model;

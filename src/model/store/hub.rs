@@ -36,7 +36,11 @@ pub fn pull(manifest: &Manifest, listener: Listener) -> anyhow::Result<()> {
                 wanted.name()
             )
         })?;
-        pins::check(&folder()?, &wanted.name(), &download::sha256_of(&path)?)?;
+        let pinned = pins::check(&folder()?, &wanted.name(), &download::sha256_of(&path)?);
+        if pinned.is_err() {
+            wanted.remove()?;
+        }
+        pinned?;
     }
     Ok(())
 }
@@ -64,13 +68,7 @@ pub fn verify(manifest: &Manifest) -> anyhow::Result<()> {
 /// Remove the files from the hub's cache.
 pub fn remove(manifest: &Manifest) -> anyhow::Result<()> {
     for wanted in wanted(manifest)? {
-        if let Some(link) = wanted.cached() {
-            let file = std::fs::canonicalize(&link).unwrap_or_else(|_| link.clone());
-            std::fs::remove_file(&link)?;
-            if file != link && file.exists() {
-                std::fs::remove_file(&file)?;
-            }
-        }
+        wanted.remove()?;
     }
     Ok(())
 }
@@ -99,6 +97,18 @@ impl Wanted<'_> {
 
     fn cached(&self) -> Option<PathBuf> {
         Cache::from_env().repo(self.repo()).get(self.file)
+    }
+
+    /// Remove the file from the hub's cache: the link of its revision, and what it points to.
+    fn remove(&self) -> std::io::Result<()> {
+        if let Some(link) = self.cached() {
+            let file = std::fs::canonicalize(&link).unwrap_or_else(|_| link.clone());
+            std::fs::remove_file(&link)?;
+            if file != link && file.exists() {
+                std::fs::remove_file(&file)?;
+            }
+        }
+        Ok(())
     }
 }
 

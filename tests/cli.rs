@@ -1,0 +1,110 @@
+//! The command line: what it prints, one clear line for what is wrong, and its exit codes.
+
+mod common;
+
+use std::io::Write;
+use std::process::Stdio;
+
+use common::program::{file, foretype, run};
+use common::real_model;
+use common::tiny_model::Tiny;
+use serde_json::Value;
+
+#[test]
+fn what_is_wrong_gets_one_line_and_an_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = file(folder.path(), "a.rs", "let a = 1;\n");
+    let broken = file(folder.path(), "broken.gguf", "GGUF and then nothing of the sort");
+    let place = format!("{source}:1:1");
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["complete", "/no/such/file.rs:1:1"], 1, "cannot read /no/such/file.rs"),
+        (&["complete", &format!("{source}:99:1")], 1, "has 2 lines, not 99"),
+        (&["complete", &source], 2, "write FILE:LINE:COL"),
+        (&["complete", &format!("{source}:0:1")], 2, "write FILE:LINE:COL"),
+        (&["models", "pull", "nothing"], 1, "foretype models list"),
+        (&["--model", &broken, "complete", &place], 1, "not a readable GGUF file"),
+        (&["--model", &source, "complete", &place], 1, "not a readable GGUF file"),
+        (&["--model", "starcoder2-3b", "complete", &place], 1, "supported: llama, qwen2"),
+    ];
+    for (arguments, expected, hint) in cases {
+        let (code, output, errors) = run(foretype().args(*arguments));
+        let last = errors.trim_end().lines().last().unwrap_or_default();
+        assert_eq!((code, output.as_str()), (*expected, ""), "{arguments:?}: {errors}");
+        assert!(last.starts_with("foretype: ") && last.contains(hint), "{arguments:?}: {errors}");
+    }
+    // A wrong configuration is told; the rest goes on without it.
+    let whole = folder.path().join("whole.gguf");
+    Tiny::default().write(&whole);
+    let wrong = file(folder.path(), "wrong.toml", "modle = 3\nthreads = \"many\"\n");
+    for (config, hints) in [("/no/such.toml", &["check --config"][..]), (&wrong, &["modle", "threads"])] {
+        let flags = ["--model", whole.to_str().unwrap(), "--config", config, "complete", &place];
+        let (code, _, errors) = run(foretype().args(flags));
+        assert!(code == 0 && hints.iter().all(|hint| errors.contains(hint)), "{config}: {code} {errors}");
+    }
+    for arguments in [&["nonsense"][..], &["complete"], &["models", "show"]] {
+        assert_eq!(run(foretype().args(arguments)).0, 2, "{arguments:?}");
+    }
+    for arguments in [&["--help"][..], &["--version"], &["models", "list"]] {
+        assert_eq!(run(foretype().args(arguments)).0, 0, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_weights_file_that_ends_too_early_is_told_from_a_whole_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole.gguf");
+    Tiny::default().write(&whole);
+    let bytes = std::fs::read(&whole).unwrap();
+    let place = file(folder.path(), "a.rs", "let a = 1;\n") + ":1:9";
+    for length in [0, 3, 20, 200, bytes.len() / 2, bytes.len() - 1] {
+        let cut = folder.path().join("cut.gguf");
+        std::fs::write(&cut, &bytes[..length]).unwrap();
+        let (code, _, errors) = run(foretype().args(["--model", cut.to_str().unwrap(), "complete", &place]));
+        assert!(code == 1 && errors.lines().count() == 1, "{length} bytes: {errors}");
+    }
+    assert_eq!(run(foretype().args(["--model", whole.to_str().unwrap(), "complete", &place])).0, 0);
+}
+
+#[test]
+fn the_real_model_completes_a_line_that_anyone_could() {
+    let files = real_model::files();
+    let folder = tempfile::tempdir().unwrap();
+    let lines = (1..=9).map(|n| format!("number_{n} = {n}\n")).collect::<String>();
+    let place = file(folder.path(), "numbers.py", &(lines + "number_10 =")) + ":10:12";
+    let model = files.weights[0].to_str().unwrap();
+    let (code, output, errors) = run(foretype().args(["complete", &place]));
+    assert_eq!((code, output.trim()), (0, "10"), "{errors}");
+    let (code, output, errors) = run(foretype().args(["--model", model, "complete", "--json", &place]));
+    assert_eq!(code, 0, "{errors}");
+    let answer: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(answer["text"].as_str().map(str::trim), Some("10"), "{answer}");
+}
+
+#[test]
+fn each_line_of_jsonl_gets_one_answer_and_a_bad_one_an_error() {
+    real_model::files();
+    let mut child = foretype()
+        .args(["complete", "--jsonl"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let requests = [
+        r#"{"prefix": "a1 = 1\na2 = 2\na3 = 3\na4 =", "suffix": "\n", "language": "python"}"#,
+        "{this is no JSON",
+        r#"{"suffix": 3}"#,
+        r#"{"prefix": "b1 = 1\nb2 = 2\nb3 = 3\nb4 =", "suffix": "\n", "path": "b.py"}"#,
+    ];
+    child.stdin.take().unwrap().write_all((requests.join("\n") + "\n").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let output = String::from_utf8(output.stdout).unwrap();
+    let answers: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), requests.len(), "{output}");
+    for good in [0, 3] {
+        assert_eq!(answers[good]["text"].as_str().map(str::trim), Some("4"), "{output}");
+    }
+    for bad in [1, 2] {
+        assert!(answers[bad]["error"].is_string(), "{output}");
+    }
+}
