@@ -45,13 +45,13 @@ pub struct AttentionShape {
 impl AttentionShape {
     fn check(&self) -> Result<()> {
         ensure!(
-            self.kv_heads > 0 && self.heads > 0 && self.heads % self.kv_heads == 0,
+            self.kv_heads > 0 && self.heads > 0 && self.heads.is_multiple_of(self.kv_heads),
             "{} query heads do not divide among {} key-value heads",
             self.heads,
             self.kv_heads
         );
         ensure!(
-            self.head_dim > 0 && self.head_dim % LANES == 0,
+            self.head_dim > 0 && self.head_dim.is_multiple_of(LANES),
             "a head of {} values is not a multiple of {LANES}",
             self.head_dim
         );
@@ -80,7 +80,7 @@ pub fn attend(
     let token_values = heads * head_dim;
     let tokens = q.len() / token_values;
     ensure!(
-        tokens > 0 && q.len() % token_values == 0 && out.len() == q.len(),
+        tokens > 0 && q.len().is_multiple_of(token_values) && out.len() == q.len(),
         "queries of {heads} heads of {head_dim} values got {} values and room for {}",
         q.len(),
         out.len()

@@ -24,7 +24,7 @@ pub enum RopeStyle {
 pub fn rms_norm(kernels: &Kernels, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) -> Result<()> {
     let width = weight.len();
     ensure!(
-        width > 0 && x.len() % width == 0 && out.len() == x.len(),
+        width > 0 && x.len().is_multiple_of(width) && out.len() == x.len(),
         "rows of {width} values got {} values and room for {}",
         x.len(),
         out.len()
@@ -69,7 +69,7 @@ pub fn rope(
 ) -> Result<()> {
     let pairs = head_dim / 2;
     ensure!(
-        pairs > 0 && heads > 0 && head_dim % 2 == 0,
+        pairs > 0 && heads > 0 && head_dim.is_multiple_of(2),
         "{heads} heads of {head_dim} values cannot be rotated"
     );
     ensure!(

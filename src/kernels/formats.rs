@@ -55,7 +55,7 @@ impl SourceKind {
     /// Bytes of `values` values, where they fill whole blocks.
     pub fn bytes(self, values: usize) -> Option<usize> {
         let (block_values, block_bytes) = self.block();
-        if values % block_values != 0 {
+        if !values.is_multiple_of(block_values) {
             return None;
         }
         (values / block_values).checked_mul(block_bytes)
@@ -222,7 +222,7 @@ mod tests {
 
     /// Bytes 0x10, 0x21, 0x32, …: the low nibble counts up, the high one is one ahead.
     fn counting() -> Vec<u8> {
-        (0..16_u8).map(|i| i | (i + 1 & 15) << 4).collect()
+        (0..16_u8).map(|i| i | ((i + 1) & 15) << 4).collect()
     }
 
     fn counted(i: usize) -> f32 {
@@ -248,7 +248,7 @@ mod tests {
     fn five_bits() {
         // The fifth bit is set for every third value.
         let high: u32 = (0..32).filter(|i| i % 3 == 0).map(|i| 1 << i).sum();
-        let fifth = |i: usize| if i % 3 == 0 { 16.0 } else { 0.0 };
+        let fifth = |i: usize| if i.is_multiple_of(3) { 16.0 } else { 0.0 };
         let block = [&half(0.25)[..], &high.to_le_bytes(), &counting()].concat();
         check(SourceKind::Q5_0, &block, |i| (counted(i) + fifth(i) - 16.0) * 0.25);
         let block = [&half(0.25)[..], &half(2.0), &high.to_le_bytes(), &counting()].concat();
@@ -279,7 +279,7 @@ mod tests {
         let block = [&half(0.5)[..], &half(0.25), &packed_scales(), &nibbles].concat();
         check(SourceKind::Q4K, &block, |i| {
             let (part, column) = (i / 32, i % 32);
-            let byte = (part / 2 * 32 + column) * 7 & 255;
+            let byte = ((part / 2 * 32 + column) * 7) & 255;
             let q = if part % 2 == 0 { byte & 15 } else { byte >> 4 };
             0.5 * SCALES[part] * q as f32 - 0.25 * MINIMA[part]
         });
@@ -292,9 +292,9 @@ mod tests {
         let block = [&half(0.5)[..], &half(0.25), &packed_scales(), &high, &nibbles].concat();
         check(SourceKind::Q5K, &block, |i| {
             let (part, column) = (i / 32, i % 32);
-            let byte = (part / 2 * 32 + column) * 7 & 255;
+            let byte = ((part / 2 * 32 + column) * 7) & 255;
             let q = if part % 2 == 0 { byte & 15 } else { byte >> 4 };
-            let q = q + if (column * 11 & 255) >> part & 1 == 1 { 16 } else { 0 };
+            let q = q + if ((column * 11) & 255) >> part & 1 == 1 { 16 } else { 0 };
             0.5 * SCALES[part] * q as f32 - 0.25 * MINIMA[part]
         });
     }
@@ -307,9 +307,9 @@ mod tests {
         check(SourceKind::Q6K, &[&low[..], &high, &scales, &half(0.5)].concat(), |i| {
             // As the format's definition walks: halves of 128, four runs of 32 in each.
             let (half, run, l) = (i / 128, i / 32 % 4, i % 32);
-            let byte = (half * 64 + l + if run % 2 == 1 { 32 } else { 0 }) * 7 & 255;
+            let byte = ((half * 64 + l + if run % 2 == 1 { 32 } else { 0 }) * 7) & 255;
             let nibble = if run < 2 { byte & 15 } else { byte >> 4 };
-            let pair = ((half * 32 + l) * 11 & 255) >> (2 * run) & 3;
+            let pair = (((half * 32 + l) * 11) & 255) >> (2 * run) & 3;
             let scale = (half * 8 + 2 * run + l / 16) as f32 - 5.0;
             0.5 * scale * ((nibble | pair << 4) as f32 - 32.0)
         });

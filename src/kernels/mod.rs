@@ -4,6 +4,9 @@
 //! Everything here is safe to call: shapes are checked, and `unsafe` stays inside. [`Kernels`] chooses the level once;
 //! every kernel is written once, over the vector operations of `isa.rs`, and `scalar.rs` is the definition of correct.
 
+// Loops run over rows, columns and tokens of tiles, as the pseudo-code above each does.
+#![allow(clippy::needless_range_loop)]
+
 mod attention;
 mod elementwise;
 mod formats;

@@ -34,7 +34,7 @@ impl PackedMatrix {
         bytes: &[u8],
     ) -> Result<PackedMatrix> {
         ensure!(rows > 0 && cols > 0, "a matrix of {rows} × {cols} has no values");
-        ensure!(cols % BLOCK == 0, "a row of {cols} values does not divide into blocks of {BLOCK}");
+        ensure!(cols.is_multiple_of(BLOCK), "a row of {cols} values does not divide into blocks of {BLOCK}");
         let row_bytes = kind
             .bytes(cols)
             .with_context(|| format!("a row of {cols} values does not divide into blocks of {kind:?}"))?;

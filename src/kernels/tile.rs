@@ -238,6 +238,7 @@ const fn starts_at_zero<I: Isa, const BITS: usize>() -> bool {
 
 /// The same pointer, of which the compiler knows nothing.
 #[inline(always)]
+#[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read through it
 fn opaque(pointer: *const u8) -> *const u8 {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {

@@ -26,10 +26,10 @@ pub async fn suggest(
     let snapshot = session.allowed_snapshot(uri)?;
     let offset = snapshot.offset_of(convert::position(position), session.encoding());
     let wish = wish(&snapshot);
-    if wish.selected.is_none() {
-        if let Some(suggestion) = session.reuse().lookup(&snapshot, offset) {
-            return Some(Suggested { snapshot, suggestion });
-        }
+    if wish.selected.is_none()
+        && let Some(suggestion) = session.reuse().lookup(&snapshot, offset)
+    {
+        return Some(Suggested { snapshot, suggestion });
     }
 
     let interrupt = Interrupt::new();
