@@ -108,3 +108,15 @@ fn each_line_of_jsonl_gets_one_answer_and_a_bad_one_an_error() {
         assert!(answers[bad]["error"].is_string(), "{output}");
     }
 }
+
+#[test]
+fn the_first_command_of_the_readme_prints_a_completion() {
+    real_model::files();
+    let readme = include_str!("../README.md");
+    let command = readme.lines().find_map(|line| line.strip_prefix("cargo run --release -- ")).unwrap();
+    let mut foretype = foretype();
+    let (code, output, errors) =
+        run(foretype.current_dir(env!("CARGO_MANIFEST_DIR")).args(command.split_whitespace()));
+    assert_eq!(code, 0, "{errors}");
+    assert!(!output.trim().is_empty(), "the README's first command prints nothing: {errors}");
+}
