@@ -77,6 +77,14 @@ async fn an_exit_without_shutdown_is_a_failure_and_a_closed_stream_ends_the_serv
     client.initialize(&[]).await;
     client.notify("exit", Value::Null).await;
     assert_eq!(server.await.unwrap(), 1);
+    // Nobody waits for the answer of `shutdown`; it comes all the same.
+    let (mut client, server) = start(&script);
+    client.initialize(&[]).await;
+    let id = client.request("shutdown", Value::Null).await;
+    client.notify("exit", Value::Null).await;
+    assert!(client.answer(id).await["result"].is_null());
+    assert_eq!(server.await.unwrap(), 0);
+
     let (mut client, server) = start(&script);
     client.initialize(&[]).await;
     drop(client);

@@ -1,12 +1,14 @@
-//! The notification `exit`, seen before tower-lsp handles it: the process must end at once, even while handlers wait
-//! for answers that will never come.
+//! The notification `exit`, kept from tower-lsp: there it cancels what waits, even a `shutdown` that came just before.
+//! Here the process ends whether handlers wait or not, and what can still be answered is.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::sync::Notify;
-use tower_lsp::jsonrpc::Request;
+use tower_lsp::jsonrpc::{Request, Response};
 use tower_service::Service;
 
 /// Knows whether the client said `exit`.
@@ -40,10 +42,14 @@ impl Exit {
     }
 }
 
-impl<S: Service<Request>> Service<Request> for Watched<S> {
+impl<S> Service<Request> for Watched<S>
+where
+    S: Service<Request, Response = Option<Response>>,
+    S::Future: Send + 'static,
+{
     type Response = S::Response;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
@@ -53,7 +59,8 @@ impl<S: Service<Request>> Service<Request> for Watched<S> {
         if request.method() == "exit" {
             self.exit.said.store(true, Ordering::Release);
             self.exit.notify.notify_one();
+            return Box::pin(async { Ok(None) });
         }
-        self.inner.call(request)
+        Box::pin(self.inner.call(request))
     }
 }
