@@ -1,0 +1,58 @@
+// The server's life: one per window, again after a crash, none after the window.
+import { equal, wait } from '../harness.mjs';
+import { withGhost } from './pattern.mjs';
+
+export default async function ({ harness, window, codeServer, binary, servers }) {
+  const { test } = harness;
+
+  const another = (old) => wait('another server', () => servers().length === 1 && servers()[0] !== old);
+
+  await test('restarting ends the old server and starts another', async () => {
+    await window.waitStatus('ready');
+    const [old] = servers();
+    await window.command('Foretype: Restart the Server');
+    await another(old);
+    await window.waitStatus('ready');
+    await withGhost(window, 'restarted.py');
+    await window.press('Escape');
+  });
+
+  await test('a server that crashes is started again, without a message', async () => {
+    const [old] = servers();
+    process.kill(old, 'SIGKILL');
+    await another(old);
+    await window.waitStatus('ready');
+    await withGhost(window, 'crashed.py');
+    equal(await window.notifications.count(), 0, 'messages');
+  });
+
+  await test('a server that crashes again and again is given up, until the user restarts it', async () => {
+    await window.command('Foretype: Restart the Server');
+    await another(servers()[0]);
+    await window.waitStatus('ready');
+    for (let crash = 1; crash <= 5; crash += 1) {
+      const [old] = servers();
+      process.kill(old, 'SIGKILL');
+      await (crash < 5 ? another(old) : window.waitStatus('crashed again and again'));
+    }
+    equal(servers().length, 0, 'servers');
+    equal(await window.notifications.count(), 0, 'messages');
+    await window.command('Foretype: Restart the Server');
+    await window.waitStatus('ready');
+  });
+
+  await test('a program that is no server ends in the failed state, without a message', async () => {
+    codeServer.writeServer('/bin/false');
+    await window.waitStatus('crashed again and again');
+    await window.shoot('failed');
+    equal(await window.notifications.count(), 0, 'messages');
+    codeServer.writeServer(binary);
+    await window.waitStatus('ready');
+  });
+
+  await test('no server is left after the window', async () => {
+    equal(servers().length, 1, 'servers');
+    await window.page.goto('about:blank');
+    await wait('the server to end', () => servers().length === 0);
+  });
+}
