@@ -54,7 +54,13 @@ try {
   const page = browser.pages()[0] ?? (await browser.newPage());
   const window = new Window(page, codeServer, screenshots);
   const failures = new Window(page, codeServer, process.env.FORETYPE_FAILURES);
-  const harness = new Harness(label, (name) => failures.shoot(`${label} ${name}`).catch(() => {}));
+  const afterFailure = async (name) => {
+    await failures.shoot(`${label} ${name}`);
+    // The next tests must not fail for this one.
+    codeServer.writeServer(binary);
+    await window.tidy();
+  };
+  const harness = new Harness(label, (name) => afterFailure(name).catch((error) => console.error(error)));
   await window.load();
   const fixture = { harness, window, codeServer, binary, servers: () => servers(binary, folder) };
   for (const part of ['status', 'ghost_text', 'writing', 'switches', 'processes']) {

@@ -1,6 +1,7 @@
 // A window of VS Code, driven by its keys and read from its screen and from disk.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { equal, settled, wait } from './harness.mjs';
 
 const GHOST = '.ghost-text-decoration, .ghost-text';
@@ -111,6 +112,18 @@ export class Window {
   async undoGives(name, text) {
     await this.press('Control+z');
     equal(await this.saved(name), text, 'after one undo');
+  }
+
+  /** Waits until the messages on the screen have these buttons and no others. */
+  async waitButtons(labels) {
+    const buttons = this.notifications.locator('.monaco-button');
+    await wait(`the buttons ${labels}`, async () => isDeepStrictEqual(await buttons.allTextContents(), labels));
+  }
+
+  /** Puts away what a test left on the screen when it failed. */
+  async tidy() {
+    await this.press('Escape', 'Escape', 'Escape');
+    await this.clearMessages();
   }
 
   async clearMessages() {

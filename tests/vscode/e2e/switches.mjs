@@ -49,7 +49,7 @@ export default async function ({ harness, window, codeServer, binary, servers })
     codeServer.writeServer('/nowhere/foretype');
     await window.waitStatus('failed: `/nowhere/foretype`');
     await window.notifications.filter({ hasText: 'not a program that can be run' }).waitFor();
-    equal(await window.notifications.locator('.monaco-button').allTextContents(), ['Open Settings', 'How to Install'], 'buttons');
+    await window.waitButtons(['Open Settings', 'How to Install']);
     truthy((await window.status.getAttribute('class')).includes('has-background-color'), 'no colour of an error');
     await window.shoot('missing');
     await window.clearMessages();
