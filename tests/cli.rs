@@ -16,11 +16,14 @@ fn what_is_wrong_gets_one_line_and_an_exit_code() {
     let source = file(folder.path(), "a.rs", "let a = 1;\n");
     let broken = file(folder.path(), "broken.gguf", "GGUF and then nothing of the sort");
     let place = format!("{source}:1:1");
+    let secret = file(folder.path(), ".env", "KEY=1\n");
     let cases: &[(&[&str], i32, &str)] = &[
         (&["complete", "/no/such/file.rs:1:1"], 1, "cannot read /no/such/file.rs"),
         (&["complete", &format!("{source}:99:1")], 1, "has 2 lines, not 99"),
         (&["complete", &source], 2, "write FILE:LINE:COL"),
         (&["complete", &format!("{source}:0:1")], 2, "write FILE:LINE:COL"),
+        (&["complete", &format!("{secret}:1:5")], 1, "kept from the model"),
+        (&["generate", "another key", "--file", &secret], 1, "kept from the model"),
         (&["models", "pull", "nothing"], 1, "foretype models list"),
         (&["--model", &broken, "complete", &place], 1, "not a readable GGUF file"),
         (&["--model", &source, "complete", &place], 1, "not a readable GGUF file"),

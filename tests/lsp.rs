@@ -315,6 +315,10 @@ async fn nothing_is_suggested_in_a_file_of_secrets() {
     let mut client = ready(&script).await;
     client.open("file:///work/.env", "shellscript", "KEY=").await;
     assert_eq!(client.ghost("file:///work/.env", 0, 4).await, None);
+    let arguments = json!([{"uri": "file:///work/.env", "instruction": "another key"}]);
+    let command = json!({"command": "foretype.generate", "arguments": arguments});
+    let answer = client.call("workspace/executeCommand", command).await;
+    assert!(answer["error"]["message"].as_str().is_some_and(|text| text.contains("secrets")), "{answer}");
     assert_eq!(script.steps.load(Ordering::SeqCst), 0);
 }
 

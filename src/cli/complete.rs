@@ -38,6 +38,9 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         eprintln!("foretype: {place:?} is no place; write FILE:LINE:COL with LINE and COL from 1");
         return Ok(ExitCode::from(2));
     };
+    if let Some(reason) = settings.hidden(&path) {
+        bail!(reason);
+    }
     let text = read(&path)?;
     let language = languages::of("", Some(&path));
     let snapshot = Snapshot::detached(Some(&path), language.ids[0], &text);

@@ -38,6 +38,10 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.instruction.trim().is_empty() {
         bail!("the instruction is empty; say what the code should do");
     }
+    let settings = global.settings();
+    if let Some(reason) = arguments.file.as_deref().and_then(|file| settings.hidden(file)) {
+        bail!(reason);
+    }
     let text = arguments.file.as_deref().map(complete::read).transpose()?.unwrap_or_default();
     let asked = arguments.language.as_deref().unwrap_or_default();
     let language = languages::of(asked, arguments.file.as_deref());
@@ -57,7 +61,6 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         None => text.len()..text.len(),
     };
-    let settings = global.settings();
     let mut engine = loading::engine(&settings)?;
     let request = Request::Generate { instruction: arguments.instruction.clone(), range };
     let mut shown = 0;

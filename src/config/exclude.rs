@@ -30,20 +30,19 @@ pub struct Exclude {
 }
 
 impl Exclude {
-    /// The files that hold secrets, and these globs. A glob without a slash matches a name in any folder. Globs that
-    /// cannot be read come back with the reason.
+    /// The files that hold secrets, and these globs. One that does not begin with a slash matches in any folder; one
+    /// that matches a folder matches all that is in it. Globs that cannot be read come back with the reason.
     pub fn new(globs: &[String]) -> (Self, Vec<String>) {
         let mut builder = GlobSetBuilder::new();
         let mut broken = Vec::new();
-        let everywhere = |glob: &str| if glob.contains('/') { glob.to_owned() } else { format!("**/{glob}") };
-        for glob in
-            SECRETS.iter().map(|glob| (*glob).to_owned()).chain(globs.iter().map(|glob| everywhere(glob)))
-        {
-            match Glob::new(&glob) {
-                Ok(glob) => {
-                    builder.add(glob);
+        for glob in SECRETS.iter().copied().chain(globs.iter().map(String::as_str)) {
+            let glob = glob.trim_end_matches('/');
+            let glob = if glob.starts_with(['/', '*']) { glob.to_owned() } else { format!("**/{glob}") };
+            match (Glob::new(&glob), Glob::new(&format!("{glob}/**"))) {
+                (Ok(glob), Ok(below)) => {
+                    builder.add(glob).add(below);
                 }
-                Err(error) => broken.push(format!("exclude: {error}")),
+                (Err(error), _) | (_, Err(error)) => broken.push(format!("exclude: {error}")),
             }
         }
         (Self { globs: builder.build().unwrap_or_default() }, broken)

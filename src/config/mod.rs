@@ -50,7 +50,14 @@ impl Settings {
         // The language's own entry, else that for all languages, else yes.
         let enabled =
             self.languages.get(language_id).or_else(|| self.languages.get("*")).copied().unwrap_or(true);
-        enabled && path.is_none_or(|path| !self.exclude.matches(path))
+        enabled && path.is_none_or(|path| self.hidden(path).is_none())
+    }
+
+    /// Why the model never gets to see this file, not even when the user asks for code in it; `None` where it may.
+    pub fn hidden(&self, path: &Path) -> Option<String> {
+        self.exclude.matches(path).then(|| {
+            format!("{} is kept from the model: it may hold secrets, or `exclude` names it", path.display())
+        })
     }
 }
 
@@ -63,7 +70,7 @@ mod tests {
     fn disabled_languages_excluded_files_and_secrets_are_left_alone() {
         let layer = Layer::json(
             Source::Client,
-            json!({"languages": {"markdown": false}, "exclude": ["**/generated/**"]}),
+            json!({"languages": {"markdown": false}, "exclude": ["generated/**", "vendor", "*.min.js", "/top/x"]}),
         );
         let settings = resolve(vec![layer]).0;
         let check = |id: &str, path: &str, expected| {
@@ -72,7 +79,13 @@ mod tests {
         check("rust", "/a/b.rs", true);
         check("markdown", "/a/b.md", false);
         check("rust", "/a/generated/b.rs", false);
+        check("rust", "/a/vendor/deep/b.rs", false);
+        check("rust", "/a/vendored/b.rs", true);
+        check("javascript", "/a/b.min.js", false);
+        check("rust", "/top/x/b.rs", false);
+        check("rust", "/a/top/x/b.rs", true);
         check("plaintext", "/a/.env", false);
+        check("plaintext", ".env", false);
         check("plaintext", "/a/.env.local", false);
         check("plaintext", "/home/me/.ssh/id_rsa", false);
         check("plaintext", "/a/server.pem", false);

@@ -30,7 +30,7 @@ pub struct Options {
     pub eagerness: Option<f32>,
     /// Languages in which suggestions appear, by language id: `{"markdown": false}`. `*` stands for all others.
     pub languages: Option<BTreeMap<String, bool>>,
-    /// Globs of files in which nothing is suggested. Files that hold secrets (`.env`, keys) are always left out.
+    /// Globs of files and folders in which nothing is suggested or generated; one that does not begin with a slash holds in any folder. Files that hold secrets (`.env`, keys) are always left out.
     pub exclude: Option<Vec<String>>,
     /// An OpenAI-compatible completions endpoint to ask instead of the local model: `{"url": …, "model": …, "apiKeyEnv": …}`. Nothing leaves the machine unless this is set.
     pub remote: Option<Remote>,

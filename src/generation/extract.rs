@@ -30,8 +30,9 @@ pub fn code(answer: &str, shape: Shape) -> Code {
             Code { text: inside.to_owned(), complete: closed }
         }
         Shape::Continuation => {
-            let end = answer.trim_start_matches('\n').find("\n\n\n");
-            let text = end.map_or(answer, |end| &answer[..answer.len().min(end + 1)]);
+            let leading = answer.len() - answer.trim_start_matches('\n').len();
+            let end = answer[leading..].find("\n\n\n").map(|end| leading + end + 1);
+            let text = &answer[..end.unwrap_or(answer.len())];
             Code { text: text.to_owned(), complete: end.is_some() }
         }
     }
@@ -93,6 +94,8 @@ mod tests {
         check("let a = 1;\n``", "let a = 1;\n", false);
         check("let a = 1;\n```\nThis sets a.", "let a = 1;\n", true);
         check("```rust\nlet a = 1;\n```\n", "let a = 1;\n", true);
+        let code = code("\n\néé()\n\n\nmore", Shape::Continuation);
+        assert_eq!((code.text.as_str(), code.complete), ("\n\néé()\n", true));
     }
 
     #[test]

@@ -6,6 +6,13 @@ use tower_lsp::ls_types::*;
 use crate::languages;
 use crate::server::session::Session;
 
+/// What such a line begins with where it opens something else.
+const OTHERS: &[&str] = &[
+    "if", "elif", "elsif", "else", "unless", "for", "foreach", "while", "until", "match", "switch", "case", "when", "with",
+    "try", "catch", "except", "class", "struct", "enum", "trait", "impl", "interface", "record", "using", "lock",
+    "synchronized", "return",
+];
+
 /// Only on a line that looks like a function's first: nothing is parsed here, and an offer everywhere would be noise.
 pub fn handle(session: &Session, parameters: &CodeActionParams) -> Option<CodeActionResponse> {
     let uri = parameters.text_document.uri.as_str();
@@ -17,9 +24,8 @@ pub fn handle(session: &Session, parameters: &CodeActionParams) -> Option<CodeAc
     }
     let text = snapshot.text.line(line).to_string();
     let opens = language.openers.iter().any(|opener| text.trim_end().ends_with(opener));
-    let is_call = ["if", "for", "while", "match", "switch", "else", "with", "try"];
     let first_word = text.trim_start().split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-    if !text.contains('(') || !opens || is_call.contains(&first_word) {
+    if !text.contains('(') || !opens || OTHERS.contains(&first_word) {
         return None;
     }
     let title = "Foretype: Document this function";

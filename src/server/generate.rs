@@ -19,7 +19,9 @@ use crate::worker::{Generation, Outcome};
 /// The document that a command is for.
 pub fn snapshot(session: &Session, uri: &str) -> Result<Snapshot> {
     let open = session.documents().get(uri).cloned();
-    open.ok_or_else(|| Error::invalid_params(format!("{uri} is not open in the editor")))
+    let open = open.ok_or_else(|| Error::invalid_params(format!("{uri} is not open in the editor")))?;
+    let hidden = open.path.as_deref().and_then(|path| session.settings().hidden(path));
+    hidden.map_or(Ok(open), |reason| Err(failed(reason)))
 }
 
 pub async fn handle(
