@@ -199,3 +199,62 @@ fn the_default_weights_agree_with_the_oracle_over_256_positions() {
     assert!(distances < 1.5 * rounding && distances / 256.0 < 0.05, "{report}");
     assert!(by_kernels >= 240 && by_candle >= 240, "{report}");
 }
+
+#[test]
+fn logits_after_each_token_are_those_of_reading_one_by_one() {
+    let (_folder, path) = tiny("each", Tiny::default());
+    let tokens = some_tokens(60);
+    let mut one_by_one = load(&path, Ops::Kernels(Kernels::new(2)));
+    let mut at_once = load(&path, Ops::Kernels(Kernels::new(2)));
+    let vocabulary = at_once.vocabulary();
+    for decoder in [&mut one_by_one, &mut at_once] {
+        decoder.extend(&tokens[..20], &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+    }
+    for draft in [&tokens[20..21], &tokens[21..25], &tokens[25..41], &tokens[41..]] {
+        let each =
+            at_once.extend_each(draft, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+        let each = each.to_vec();
+        assert_eq!(each.len(), draft.len() * vocabulary);
+        for (token, logits) in draft.iter().zip(each.chunks(vocabulary)) {
+            one_by_one.extend(&[*token], &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+            let difference = distance(logits, one_by_one.logits());
+            assert!(difference < 2e-2, "distance {difference}");
+        }
+        assert_eq!(at_once.logits(), &each[each.len() - vocabulary..]);
+    }
+    assert!(at_once.extend_each(&some_tokens(100), &Interrupt::new()).is_err());
+    assert_eq!(at_once.len(), 60);
+}
+
+#[test]
+fn slots_keep_their_tokens_and_lend_their_beginnings() {
+    let (_folder, path) = tiny("slots", Tiny::default());
+    let (first, second) = (some_tokens(40), some_tokens(70)[40..].to_vec());
+    let extend = |decoder: &mut Decoder, tokens: &[u32]| {
+        decoder.extend(tokens, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+        decoder.logits().to_vec()
+    };
+    let mut alone = load(&path, Ops::Kernels(Kernels::new(1)));
+    extend(&mut alone, &first);
+    let wanted = extend(&mut alone, &[7]);
+    alone.truncate(25);
+    let wanted_from_25 = extend(&mut alone, &[9, 8]);
+
+    let mut decoder = load(&path, Ops::Kernels(Kernels::new(1)));
+    extend(&mut decoder, &first);
+    decoder.select(1);
+    assert_eq!(decoder.len(), 0);
+    extend(&mut decoder, &second);
+    decoder.select(0);
+    assert_eq!(decoder.len(), 40);
+    assert_eq!(extend(&mut decoder, &[7]), wanted);
+    decoder.select(1);
+    decoder.copy_from(0, 25).unwrap();
+    assert_eq!(decoder.len(), 25);
+    assert_eq!(extend(&mut decoder, &[9, 8]), wanted_from_25);
+    decoder.copy_from(1, 3).unwrap();
+    assert_eq!(decoder.len(), 3);
+    assert!(decoder.copy_from(99, 3).is_err());
+    decoder.select(0);
+    assert_eq!(decoder.len(), 41);
+}

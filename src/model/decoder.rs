@@ -15,7 +15,13 @@ use crate::model::{Memory, Network, Stopped};
 /// A prompt is read in chunks of this many tokens; finished chunks survive an interrupt.
 const CHUNK: usize = 128;
 
-/// A decoder-only Transformer with its cache.
+/// Tokens of a pass that gives the logits after each.
+const EACH: usize = 64;
+
+/// Documents whose tokens are kept beside each other.
+const SLOTS: usize = 4;
+
+/// A decoder-only Transformer with its caches.
 pub struct Decoder {
     shape: Shape,
     ops: Ops,
@@ -24,8 +30,10 @@ pub struct Decoder {
     norm: Tensor,
     head: Linear,
     rotary: Rotary,
-    cache: KvCache,
-    /// Of the last token, `[vocabulary]`.
+    /// One a slot.
+    caches: Vec<KvCache>,
+    selected: usize,
+    /// Of the last pass, `[tokens, vocabulary]`; all but the last token's are kept only where they were asked for.
     logits: Vec<f32>,
     weight_bytes: usize,
 }
@@ -115,7 +123,10 @@ impl Decoder {
         Ok(Self {
             norm: vector("output_norm.weight", width)?,
             rotary: Rotary::new(&ops, capacity, heads.dim, shape.rope_base, factors.as_deref())?,
-            cache: KvCache::new(&ops, shape.layers, heads, capacity)?,
+            caches: (0..SLOTS)
+                .map(|_| KvCache::new(&ops, shape.layers, heads, capacity))
+                .collect::<Result<_>>()?,
+            selected: 0,
             logits: Vec::new(),
             embedding,
             blocks,
@@ -129,7 +140,8 @@ impl Decoder {
     /// Read `tokens` and return the last layer's output for them, `[tokens, width]`. The cache grows only if every
     /// layer was computed.
     fn read(&mut self, tokens: &[u32], interrupt: &Interrupt) -> std::result::Result<Tensor, Stopped> {
-        let Self { shape, ops, blocks, cache, .. } = self;
+        let Self { shape, ops, blocks, caches, selected, .. } = self;
+        let cache = &mut caches[*selected];
         let (start, epsilon) = (cache.len(), shape.norm_epsilon);
         let heads = Heads { query: shape.heads, kv: shape.kv_heads, dim: shape.head_dim };
         let angles = self.rotary.at(start, tokens.len())?;
@@ -155,6 +167,16 @@ impl Decoder {
         Ok(x)
     }
 
+    /// Whether a pass over these tokens is possible.
+    fn check(&self, tokens: &[u32]) -> anyhow::Result<()> {
+        anyhow::ensure!(!tokens.is_empty(), "nothing to read");
+        let room = self.capacity() - self.len();
+        anyhow::ensure!(tokens.len() <= room, "{} tokens do not fit into the cache", tokens.len());
+        let unknown = tokens.iter().find(|token| **token as usize >= self.shape.vocabulary);
+        anyhow::ensure!(unknown.is_none(), "there is no token {}", unknown.unwrap_or(&0));
+        Ok(())
+    }
+
     /// Logits after each row of `x` `[rows, width]`: `[rows, vocabulary]`.
     fn project(&self, x: &Tensor) -> Result<Tensor> {
         let h = self.ops.rms_norm(x, &self.norm, self.shape.norm_epsilon)?;
@@ -164,15 +186,7 @@ impl Decoder {
 
 impl Network for Decoder {
     fn extend(&mut self, tokens: &[u32], interrupt: &Interrupt) -> std::result::Result<(), Stopped> {
-        if tokens.is_empty() {
-            return Err(anyhow::anyhow!("nothing to read").into());
-        }
-        if tokens.len() > self.capacity() - self.len() {
-            return Err(anyhow::anyhow!("{} tokens do not fit into the cache", tokens.len()).into());
-        }
-        if let Some(token) = tokens.iter().find(|token| **token as usize >= self.shape.vocabulary) {
-            return Err(anyhow::anyhow!("there is no token {token}").into());
-        }
+        self.check(tokens)?;
         let mut last = None;
         for chunk in tokens.chunks(CHUNK) {
             let x = self.read(chunk, interrupt)?;
@@ -184,20 +198,49 @@ impl Network for Decoder {
         Ok(())
     }
 
+    fn extend_each(&mut self, tokens: &[u32], interrupt: &Interrupt) -> std::result::Result<&[f32], Stopped> {
+        self.check(tokens)?;
+        if tokens.len() > EACH {
+            return Err(anyhow::anyhow!("{} tokens are more than a draft has", tokens.len()).into());
+        }
+        let x = self.read(tokens, interrupt)?;
+        self.logits = self.project(&x)?.flatten_all()?.to_vec1()?;
+        Ok(&self.logits)
+    }
+
     fn logits(&self) -> &[f32] {
-        &self.logits
+        &self.logits[self.logits.len().saturating_sub(self.shape.vocabulary)..]
+    }
+
+    fn slots(&self) -> usize {
+        self.caches.len()
+    }
+
+    fn select(&mut self, slot: usize) {
+        assert!(slot < self.caches.len(), "there is no slot {slot}");
+        self.selected = slot;
+    }
+
+    fn copy_from(&mut self, slot: usize, len: usize) -> anyhow::Result<()> {
+        if slot == self.selected {
+            self.truncate(len);
+            return Ok(());
+        }
+        let pair = self.caches.get_disjoint_mut([slot, self.selected]);
+        let [source, target] = pair.map_err(|_| anyhow::anyhow!("there is no slot {slot}"))?;
+        Ok(target.copy_from(source, len)?)
     }
 
     fn truncate(&mut self, len: usize) {
-        self.cache.truncate(len);
+        self.caches[self.selected].truncate(len);
     }
 
     fn len(&self) -> usize {
-        self.cache.len()
+        self.caches[self.selected].len()
     }
 
     fn capacity(&self) -> usize {
-        self.cache.capacity()
+        self.caches[self.selected].capacity()
     }
 
     fn vocabulary(&self) -> usize {
@@ -214,7 +257,8 @@ impl Network for Decoder {
     }
 
     fn memory(&self) -> Memory {
-        Memory { weights: self.weight_bytes, kv_cache: self.cache.bytes() }
+        let kv_cache = self.caches.iter().map(KvCache::bytes).sum();
+        Memory { weights: self.weight_bytes, kv_cache }
     }
 }
 

@@ -26,8 +26,35 @@ pub trait Network: Send {
     /// [`Stopped::Interrupted`] leaves the chunks that were finished in the cache: see [`Network::len`].
     fn extend(&mut self, tokens: &[u32], interrupt: &Interrupt) -> Result<(), Stopped>;
 
+    /// Append a few tokens in one pass and return the logits after each of them, `[tokens, vocabulary]`: what a drafted
+    /// continuation is checked by. A pass over four tokens costs little more than one over a single token.
+    ///
+    /// # Errors
+    /// As [`Network::extend`]; an interrupt leaves the cache as it was.
+    fn extend_each(&mut self, tokens: &[u32], interrupt: &Interrupt) -> Result<&[f32], Stopped>;
+
     /// Logits after the last token that was read, `[vocabulary]`; empty before the first.
     fn logits(&self) -> &[f32];
+
+    /// Number of caches that it keeps beside each other, each with its own tokens.
+    fn slots(&self) -> usize {
+        1
+    }
+
+    /// Work with another cache from now on, `slot` below [`Network::slots`]: all other methods speak of the selected one.
+    fn select(&mut self, slot: usize) {
+        assert_eq!(slot, 0, "there is one cache");
+    }
+
+    /// Begin the selected cache with the first `len` tokens of another one, in place of what it holds.
+    ///
+    /// # Errors
+    /// When the device fails; the selected cache is empty then.
+    fn copy_from(&mut self, slot: usize, len: usize) -> anyhow::Result<()> {
+        assert_eq!(slot, 0, "there is one cache");
+        self.truncate(len);
+        Ok(())
+    }
 
     /// Forget everything after the first `len` tokens.
     fn truncate(&mut self, len: usize);

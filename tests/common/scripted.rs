@@ -104,8 +104,18 @@ impl Network for Scripted {
         Ok(())
     }
 
+    fn extend_each(&mut self, tokens: &[u32], interrupt: &Interrupt) -> Result<&[f32], Stopped> {
+        let mut all = Vec::new();
+        for token in tokens {
+            self.extend(&[*token], interrupt)?;
+            all.extend_from_slice(self.logits());
+        }
+        self.logits = all;
+        Ok(&self.logits)
+    }
+
     fn logits(&self) -> &[f32] {
-        &self.logits
+        &self.logits[self.logits.len().saturating_sub(self.vocabulary())..]
     }
 
     fn truncate(&mut self, len: usize) {
