@@ -70,14 +70,15 @@ fn a_weights_file_that_ends_too_early_is_told_from_a_whole_one() {
 
 #[test]
 fn the_real_model_completes_a_line_that_anyone_could() {
-    let files = real_model::files();
+    real_model::files();
     let folder = tempfile::tempdir().unwrap();
     let lines = (1..=9).map(|n| format!("number_{n} = {n}\n")).collect::<String>();
     let place = file(folder.path(), "numbers.py", &(lines + "number_10 =")) + ":10:12";
-    let model = files.weights[0].to_str().unwrap();
+    let model = real_model::path();
     let (code, output, errors) = run(foretype().args(["complete", &place]));
     assert_eq!((code, output.trim()), (0, "10"), "{errors}");
-    let (code, output, errors) = run(foretype().args(["--model", model, "complete", "--json", &place]));
+    let (code, output, errors) =
+        run(foretype().args(["--model", model.to_str().unwrap(), "complete", "--json", &place]));
     assert_eq!(code, 0, "{errors}");
     let answer: Value = serde_json::from_str(&output).unwrap();
     assert_eq!(answer["text"].as_str().map(str::trim), Some("10"), "{answer}");
@@ -122,4 +123,33 @@ fn the_first_command_of_the_readme_prints_a_completion() {
         run(foretype.current_dir(env!("CARGO_MANIFEST_DIR")).args(command.split_whitespace()));
     assert_eq!(code, 0, "{errors}");
     assert!(!output.trim().is_empty(), "the README's first command prints nothing: {errors}");
+}
+
+#[test]
+fn the_embedded_model_is_part_of_the_program() {
+    let empty = tempfile::tempdir().unwrap();
+    let alone = |arguments: &[&str]| {
+        let mut command = foretype();
+        run(command.env("FORETYPE_HOME", empty.path()).env("FORETYPE_OFFLINE", "1").args(arguments))
+    };
+    let (_, listed, _) = alone(&["models", "list", "--json"]);
+    let listed: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| listed.iter().find(|model| model["name"] == name).unwrap();
+    let place = file(empty.path(), "a.py", "a1 = 1\na2 = 2\na3 = ") + ":3:6";
+    let carries = real_model::is_embedded();
+    assert_eq!(of("foretype-135m")["default"], carries);
+    assert_eq!(of("foretype-135m")["installed"], carries);
+    assert_eq!(of("smollm2-135m")["default"], !carries);
+    let (code, _, errors) = alone(&["--model", "foretype-135m", "complete", &place]);
+    if carries {
+        // No folder of models, no network: everything needed is in the program.
+        assert_eq!(code, 0, "{errors}");
+        assert_eq!(alone(&["complete", &place]).0, 0);
+        assert_eq!(alone(&["models", "pull", "foretype-135m"]).0, 0);
+        assert_eq!(alone(&["models", "verify", "foretype-135m"]).0, 0);
+        let (code, _, errors) = alone(&["models", "remove", "foretype-135m"]);
+        assert!(code == 1 && errors.contains("part of the program"), "{errors}");
+    } else {
+        assert!(code == 1 && errors.contains("built without foretype-135m"), "{errors}");
+    }
 }

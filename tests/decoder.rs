@@ -175,7 +175,7 @@ fn a_broken_file_is_one_clear_line() {
 /// logits is seen where only the cache differs (the oracle's f32, our f16): the kernels may not move them much more.
 #[test]
 fn the_default_weights_agree_with_the_oracle_over_256_positions() {
-    let path = common::real_model::files().weights.remove(0);
+    let path = common::real_model::path();
     let tokenizer = Tokenizer::from_gguf(&GgufFile::open(&path).unwrap()).unwrap();
     let tokens = &tokenizer.encode(include_str!("../src/completion/mod.rs"))[..256];
     let mut oracle = Oracle::load(&path);

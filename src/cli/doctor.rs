@@ -72,7 +72,7 @@ fn model(settings: &config::Settings) -> (Value, bool) {
         let memory = engine.memory();
         Ok(json!({
             "name": files.manifest.name,
-            "files": files.weights.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
+            "files": files.weights.paths().iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
             "kernels": engine.kernels(),
             "threads": engine.threads(),
             "load_ms": load_ms,

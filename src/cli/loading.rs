@@ -38,7 +38,7 @@ pub fn with_bar(
     let files = fetch(&mut listener)?;
     if let Some(bar) = bar {
         bar.finish_and_clear();
-        if let Some(path) = files.weights.first() {
+        if let Some(path) = files.weights.paths().first() {
             eprintln!("foretype: fetched {}; it is kept at {}", files.manifest.name, path.display());
         }
     }

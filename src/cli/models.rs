@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::cli::loading;
-use crate::model::manifest::{self, DEFAULT, Manifest, Source};
+use crate::model::manifest::{self, Manifest, Source};
 use crate::model::store;
 
 #[derive(Args)]
@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                     println!("{facts}");
                 } else {
                     let mark = |yes, mark| if yes { mark } else { "" };
-                    let default = mark(manifest.name == DEFAULT, " (default)");
+                    let default = mark(facts["default"] == true, " (default)");
                     let installed = mark(facts["installed"] == true, " [on this machine]");
                     let unsupported = mark(facts["supported"] == false, " [not supported yet]");
                     println!("{:22}{}{default}{installed}{unsupported}", manifest.name, manifest.description);
@@ -70,8 +70,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 eprintln!("foretype: {name} can be fetched but not used yet: its family has no decoder here");
             }
             let files = loading::with_bar(|listener| store::pull(&manifest, listener))?;
-            for path in files.weights {
+            for path in files.weights.paths() {
                 println!("{}", path.display());
+            }
+            if files.weights.paths().is_empty() {
+                println!("{} is part of the program", manifest.name);
             }
         }
         Action::Verify { name } => println!("{}", store::verify(&store::find(name)?.0)?),
@@ -87,6 +90,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn facts(manifest: &Manifest) -> Value {
     let files = store::find(&manifest.name).ok().and_then(|(_, files)| files);
     let source = match &manifest.source {
+        Source::Embedded { .. } => "part of the program".to_owned(),
         Source::Pip { package, version, .. } => format!("Python package {package} {version}"),
         Source::Hub { repository, .. } => format!("hub repository {repository}"),
         Source::Path { path } => path.clone(),
@@ -102,8 +106,8 @@ fn facts(manifest: &Manifest) -> Value {
         "instructions": manifest.instruction.is_some(),
         "source": source,
         "supported": manifest.check_supported().is_ok(),
-        "default": manifest.name == DEFAULT,
+        "default": manifest.name == manifest::default_name(),
         "installed": files.is_some(),
-        "files": files.map(|files| files.weights.iter().map(|path| path.display().to_string()).collect::<Vec<_>>()),
+        "files": files.map(|files| files.weights.paths().iter().map(|path| path.display().to_string()).collect::<Vec<_>>()),
     })
 }

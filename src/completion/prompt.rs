@@ -43,7 +43,10 @@ pub fn build(scene: &Scene, engine: &Engine, settings: &Settings, wish: &Wish, m
         prefix_tokens * BYTES_PER_TOKEN,
         suffix_tokens * BYTES_PER_TOKEN,
     );
-    let held_back = hold_back(&mut window.prefix, scene);
+    let held_back = match &markers {
+        Some(markers) if markers.mid_token => HeldBack::default(),
+        _ => hold_back(&mut window.prefix, scene),
+    };
     let tokens = match markers {
         Some(markers) => markers.around(&window, scene, engine, prefix_tokens, suffix_tokens),
         None => newest(prefix(&window, engine), prefix_tokens),
@@ -114,6 +117,7 @@ struct Markers {
     middle: u32,
     file: Option<u32>,
     order: FimOrder,
+    mid_token: bool,
 }
 
 impl Markers {
@@ -133,6 +137,7 @@ impl Markers {
             middle: id(&fim.middle)?,
             file: fim.file.as_deref().and_then(id),
             order: fim.order,
+            mid_token: fim.mid_token,
         })
     }
 

@@ -15,6 +15,7 @@ use crate::model::families::Shape;
 use crate::model::gguf::GgufFile;
 use crate::model::ops::Ops;
 use crate::model::safetensors::SafetensorsFiles;
+use crate::model::source::WeightsSource;
 use crate::model::store::ModelFiles;
 use crate::model::weights::Weights;
 
@@ -60,9 +61,15 @@ impl Engine {
 }
 
 fn open(files: &ModelFiles) -> anyhow::Result<(Weights, Shape, Tokenizer)> {
-    let Some(first) = files.weights.first() else {
-        bail!("the model {} has no weights", files.manifest.name)
+    let paths = match &files.weights {
+        WeightsSource::Files(paths) => paths,
+        WeightsSource::Static(bytes) => {
+            let file = GgufFile::embedded(bytes)?;
+            let (shape, tokenizer) = (Shape::of_gguf(&file)?, Tokenizer::from_gguf(&file)?);
+            return Ok((Weights::Gguf(file), shape, tokenizer));
+        }
     };
+    let Some(first) = paths.first() else { bail!("the model {} has no weights", files.manifest.name) };
     let is = |path: &Path, ending: &str| path.extension().is_some_and(|extension| extension == ending);
     if is(first, "safetensors") {
         let config = files
@@ -71,10 +78,10 @@ fn open(files: &ModelFiles) -> anyhow::Result<(Weights, Shape, Tokenizer)> {
             .context("safetensors weights need the model's config.json beside them")?;
         let tokenizer =
             files.tokenizer.as_deref().context("safetensors weights need tokenizer.json beside them")?;
-        let weights = Weights::Safetensors(SafetensorsFiles::open(&files.weights)?);
+        let weights = Weights::Safetensors(SafetensorsFiles::open(paths)?);
         return Ok((weights, Shape::of_checkpoint(config)?, Tokenizer::from_json(tokenizer)?));
     }
-    if files.weights.len() > 1 {
+    if paths.len() > 1 {
         bail!("GGUF weights in several files are not supported; merge them with llama-gguf-split --merge");
     }
     let file = GgufFile::open(first)?;

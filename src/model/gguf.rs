@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use candle_core::quantized::gguf_file::{Content, Value};
-use memmap2::Mmap;
 
+use crate::model::source::Bytes;
 use crate::model::weights::{Raw, source_kind};
 
 /// An open GGUF file.
 pub struct GgufFile {
     path: PathBuf,
-    bytes: Mmap,
+    bytes: Bytes,
     content: Content,
 }
 
@@ -23,7 +23,18 @@ impl GgufFile {
     /// # Errors
     /// When it cannot be read or is no GGUF file.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let bytes = crate::model::mapped::map(path)?;
+        Self::parse(path, Bytes::Mapped(crate::model::mapped::map(path)?))
+    }
+
+    /// Parse the header of a file that is part of the program.
+    ///
+    /// # Errors
+    /// When it is no GGUF file.
+    pub fn embedded(bytes: &'static [u8]) -> anyhow::Result<Self> {
+        Self::parse(Path::new("the embedded model"), Bytes::Static(bytes))
+    }
+
+    fn parse(path: &Path, bytes: Bytes) -> anyhow::Result<Self> {
         let content = Content::read(&mut Cursor::new(&bytes[..])).map_err(|error| {
             // Candle appends a backtrace when RUST_BACKTRACE is set; users want the first line.
             let error = error.to_string().lines().next().unwrap_or_default().to_owned();

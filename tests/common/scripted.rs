@@ -8,7 +8,7 @@ use foretype::engine::Engine;
 use foretype::engine::tokenizer::Tokenizer;
 use foretype::interrupt::Interrupt;
 use foretype::model::gguf::GgufFile;
-use foretype::model::manifest::{self, DEFAULT};
+use foretype::model::manifest::{self, FETCHED};
 use foretype::model::{Memory, Network, Stopped};
 use foretype::worker::Loader;
 
@@ -55,7 +55,7 @@ impl Script {
         Tiny::default().write(&path);
         let tokenizer = Tokenizer::from_gguf(&GgufFile::open(&path).unwrap()).unwrap();
         let network = Scripted { script: self.clone(), tokens: Vec::new(), logits: Vec::new() };
-        Engine::with_network(Box::new(network), tokenizer, manifest::find(DEFAULT).unwrap())
+        Engine::with_network(Box::new(network), tokenizer, manifest::find(FETCHED).unwrap())
     }
 }
 

@@ -8,6 +8,7 @@ use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, Repo, RepoType};
 
 use crate::model::manifest::{Manifest, Source};
+use crate::model::source::WeightsSource;
 use crate::model::store::{Listener, ModelFiles, Progress, download, folder, pins};
 
 /// One file of a repository.
@@ -53,6 +54,7 @@ pub fn installed(manifest: &Manifest) -> Option<ModelFiles> {
     let mut optional = |named: bool| if named { paths.next().flatten().map(Some) } else { Some(None) };
     let tokenizer = optional(tokenizer.is_some())?;
     let config = optional(config.is_some())?;
+    let weights = WeightsSource::Files(weights);
     Some(ModelFiles { manifest: manifest.clone(), weights, tokenizer, config })
 }
 

@@ -6,7 +6,8 @@ use anyhow::{Context, bail};
 
 use crate::model::families::Shape;
 use crate::model::gguf::GgufFile;
-use crate::model::manifest::{Fim, Instruction, Manifest, Source};
+use crate::model::manifest::{self, EMBEDDED, Fim, Instruction, Manifest, Source};
+use crate::model::source::WeightsSource;
 use crate::model::store::ModelFiles;
 
 /// Fill-in-the-middle markers of well-known models: prefix, suffix, middle, ends.
@@ -42,7 +43,7 @@ pub fn open(path: &Path) -> anyhow::Result<ModelFiles> {
     let manifest = manifest(name, path, family, context, &has);
     let needs_tokenizer = file.text("tokenizer.ggml.model").is_ok_and(|kind| kind != "gpt2");
     let tokenizer = (needs_tokenizer && beside.exists()).then_some(beside);
-    Ok(ModelFiles { manifest, weights: vec![path.to_owned()], tokenizer, config: None })
+    Ok(ModelFiles { manifest, weights: WeightsSource::Files(vec![path.to_owned()]), tokenizer, config: None })
 }
 
 fn checkpoint(folder: &Path, name: String) -> anyhow::Result<ModelFiles> {
@@ -62,7 +63,18 @@ fn checkpoint(folder: &Path, name: String) -> anyhow::Result<ModelFiles> {
     let vocabulary = std::fs::read_to_string(&tokenizer)?;
     let has = |marker: &str| vocabulary.contains(&format!("\"{marker}\""));
     let manifest = manifest(name, folder, family, context, &has);
+    let weights = WeightsSource::Files(weights);
     Ok(ModelFiles { manifest, weights, tokenizer: Some(tokenizer), config: Some(config) })
+}
+
+/// The embedded model's manifest, if this vocabulary has all its markers: another state of the same training.
+fn kin(has: &dyn Fn(&str) -> bool) -> Option<Manifest> {
+    let kin = manifest::find(EMBEDDED).ok()?;
+    let fim = kin.fim.as_ref()?;
+    let mut markers = vec![&fim.prefix, &fim.suffix, &fim.middle];
+    markers.extend(fim.end.iter().chain(&fim.file));
+    let has_all = markers.into_iter().all(|marker| has(marker));
+    has_all.then_some(kin)
 }
 
 fn manifest(
@@ -72,6 +84,11 @@ fn manifest(
     context: usize,
     has: &dyn Fn(&str) -> bool,
 ) -> Manifest {
+    if let Some(kin) = kin(has) {
+        let description = format!("the local model {}, prompted as {EMBEDDED}", path.display());
+        let source = Source::Path { path: path.display().to_string() };
+        return Manifest { name, description, family, context, source, ..kin };
+    }
     let fim = MARKERS.iter().find(|(prefix, suffix, middle, _)| has(prefix) && has(suffix) && has(middle));
     let instruction = INSTRUCTIONS.iter().find(|(marker, _)| has(marker));
     Manifest {
@@ -89,6 +106,7 @@ fn manifest(
             end: ends.iter().filter(|end| has(end)).map(|end| (*end).to_owned()).collect(),
             file: None,
             order: Default::default(),
+            mid_token: false,
         }),
         instruction: instruction.map(|(_, template)| Instruction { template: (*template).to_owned() }),
     }

