@@ -3,6 +3,7 @@
 mod bench;
 mod complete;
 mod doctor;
+mod eval;
 mod generate;
 mod jsonl;
 mod loading;
@@ -65,6 +66,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Measure
     Bench(bench::Arguments),
+    /// Measure how good a model is
+    Eval(eval::Arguments),
 }
 
 /// Parse the command line and run it: 0 ok, 1 failed, 2 usage.
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Models(arguments) => models::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&global, &arguments),
         Command::Bench(arguments) => bench::run(&global, &arguments),
+        Command::Eval(arguments) => eval::run(&global, &arguments),
     };
     match result {
         Ok(code) => code,
@@ -121,6 +125,23 @@ fn start_log(filter: Option<&str>) {
 }
 
 impl Global {
+    /// The flags as another Foretype takes them.
+    fn flags(&self) -> Vec<String> {
+        let device = self.device.map(|device| json!(device).as_str().unwrap_or_default().to_owned());
+        let flags = [
+            ("--model", self.model.clone()),
+            ("--device", device),
+            ("--threads", self.threads.map(|threads| threads.to_string())),
+            ("--config", self.config.as_ref().map(|path| path.display().to_string())),
+            ("--log", self.log.clone()),
+        ];
+        flags
+            .into_iter()
+            .flat_map(|(flag, value)| value.map(|value| [flag.to_owned(), value]))
+            .flatten()
+            .collect()
+    }
+
     /// The flags as a layer of settings.
     fn layer(&self) -> Layer {
         let mut values = Map::new();

@@ -154,6 +154,24 @@ impl Engine {
         self.ledger.forget();
     }
 
+    /// Natural logarithms of the probabilities of all tokens but the first, each after those before it: for measurements.
+    ///
+    /// # Errors
+    /// When the tokens don't fit, or the network fails.
+    pub fn score(&mut self, tokens: &[u32]) -> anyhow::Result<Vec<f32>> {
+        anyhow::ensure!(tokens.len() <= self.capacity(), "{} tokens are too many", tokens.len());
+        self.ledger.forget();
+        let mut logprobs = Vec::with_capacity(tokens.len());
+        for (token, next) in tokens.iter().zip(tokens.iter().skip(1)) {
+            match self.ledger.extend(&[*token], &Interrupt::new()) {
+                Ok(logits) => logprobs.push(sampler::logprob(logits, *next as usize)?),
+                Err(Stopped::Interrupted) => anyhow::bail!("interrupted"),
+                Err(Stopped::Failed(error)) => return Err(error),
+            }
+        }
+        Ok(logprobs)
+    }
+
     /// Read the prompt and write on. `observe` sees all the text written so far after each token (never half a
     /// character) and may stop the run.
     ///

@@ -27,19 +27,37 @@ impl Sampler {
     /// # Errors
     /// When the logits are no numbers: the weights are broken.
     pub fn choose(&mut self, logits: &[f32]) -> anyhow::Result<(u32, f32)> {
-        let (best, highest) = argmax(logits);
-        anyhow::ensure!(
-            highest.is_finite(),
-            "the model computes no numbers; its weights are broken: fetch them again"
-        );
+        let (best, highest) = greatest(logits)?;
         let token = match self {
             Self::Greedy => best,
             Self::Random(processor) => processor.sample(&Tensor::new(logits, &Device::Cpu)?)? as usize,
         };
-        let total: f32 =
-            logits.chunks(256).map(|chunk| chunk.iter().map(|logit| exp(logit - highest)).sum::<f32>()).sum();
-        Ok((token as u32, logits[token] - highest - total.ln()))
+        Ok((token as u32, logits[token] - highest - total(logits, highest).ln()))
     }
+}
+
+/// The natural logarithm of a token's probability.
+///
+/// # Errors
+/// As [`Sampler::choose`].
+pub fn logprob(logits: &[f32], token: usize) -> anyhow::Result<f32> {
+    let (_, highest) = greatest(logits)?;
+    Ok(logits[token] - highest - total(logits, highest).ln())
+}
+
+/// Place and value of the greatest, if they are numbers.
+fn greatest(logits: &[f32]) -> anyhow::Result<(usize, f32)> {
+    let (best, highest) = argmax(logits);
+    anyhow::ensure!(
+        highest.is_finite(),
+        "the model computes no numbers; its weights are broken: fetch them again"
+    );
+    Ok((best, highest))
+}
+
+/// Sum of e^(logit − highest).
+fn total(logits: &[f32], highest: f32) -> f32 {
+    logits.chunks(256).map(|chunk| chunk.iter().map(|logit| exp(logit - highest)).sum::<f32>()).sum()
 }
 
 /// Place and value of the greatest; the first of equals.
@@ -93,6 +111,7 @@ mod tests {
         let e = std::f32::consts::E;
         assert_eq!(token, 70);
         assert!((logprob - (e / (98.0 + 2.0 * e)).ln()).abs() < 1e-5);
+        assert!((super::logprob(&logits, 3).unwrap() - (1.0 / (98.0 + 2.0 * e)).ln()).abs() < 1e-5);
     }
 
     #[test]
