@@ -1,0 +1,274 @@
+"""Continues training on a CPU with bf16 matrix instructions (AMX or AVX512_BF16): whole weights, short sequences, a wall-clock limit.
+
+  train_cpu.py --base base.gguf --data DIR --out RUN --until 15:20 --ranks 2
+  train_cpu.py ... --resume               goes on from RUN/last.pt
+
+One single-threaded process a core: processes that share a busy machine must not wait for each other inside every operation,
+only once a step, where they average gradients. Weights are kept in float32 and copied to bf16 once a step; in the last
+part of the run the copies are rounded to Q4_0, as the shipped file is, so that shipping loses next to nothing
+(straight-through estimator). The learning rate follows the clock.
+"""
+import argparse, json, math, os, time
+from datetime import datetime
+from pathlib import Path
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+import model as M
+from data import ANSWER, MIDDLE, NO_LOSS, PLAIN
+from gguf_lite import Gguf
+from train import Batches
+
+BLOCK = 128  # queries that attend together: earlier ones need not look at later keys
+
+
+def rms_norm(x, weight, eps):
+    f = x.float()
+    return (f * torch.rsqrt(f.square().mean(-1, keepdim=True) + eps) * weight).bfloat16()
+
+
+def rotate(x, cos, sin):  # (batch, time, heads, dim), pairs (0,1), (2,3), ...
+    f = x.float().unflatten(-1, (-1, 2))
+    a, b = f[..., 0], f[..., 1]
+    return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2).bfloat16()
+
+
+def block_forward(x, an, wq, wk, wv, wo, fn, wg, wu, wd, cos, sin, mask, eps, heads, kv):
+    b, t, d = x.shape
+    h = rms_norm(x, an, eps)
+    q = rotate(F.linear(h, wq).view(b, t, heads, -1), cos, sin)
+    k = rotate(F.linear(h, wk).view(b, t, kv, -1), cos, sin)
+    v = F.linear(h, wv).view(b, t, kv, -1)
+    dim, g = q.shape[-1], heads // kv
+    q = q.view(b, t, kv, g, dim).permute(0, 2, 3, 1, 4)  # b kv g t dim
+    k = k.permute(0, 2, 3, 1).reshape(b * kv, dim, t)
+    v = v.permute(0, 2, 1, 3).reshape(b * kv, t, dim)
+    parts = []
+    for i in range(0, t, BLOCK):
+        n, e = min(BLOCK, t - i), min(i + BLOCK, t)
+        s = torch.bmm(q[:, :, :, i:e].reshape(b * kv, g * n, dim), k[:, :, :e]).view(b * kv, g, n, e)
+        p = torch.softmax(s.float() * dim ** -0.5 + mask[i:e, :e], -1).bfloat16()
+        parts.append(torch.bmm(p.view(b * kv, g * n, e), v[:, :e]).view(b, kv, g, n, dim))
+    y = torch.cat(parts, 3).permute(0, 3, 1, 2, 4).reshape(b, t, d)
+    x = x + F.linear(y, wo)
+    h = rms_norm(x, fn, eps)
+    return x + F.linear(F.silu(F.linear(h, wg)) * F.linear(h, wu), wd)
+
+
+NAMES = ["attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"]
+
+
+def round_q4_0(w):
+    """w as Q4_0 holds it: blocks of 32, scale = the value of largest magnitude / -8, in f16."""
+    b = w.view(-1, 32)
+    top = b.gather(1, b.abs().argmax(1, keepdim=True))
+    scale = (top / -8).half().float()
+    q = torch.where(scale == 0, torch.zeros_like(b), b / scale)
+    return ((q + 8.5).floor().clamp_(0, 15).sub_(8) * scale).view_as(w)
+
+
+class Worker:
+    def __init__(self, a, rank):
+        self.a, self.rank = a, rank
+        torch.set_num_threads(1)
+        torch.manual_seed(a.seed)
+        self.data = Batches(a.data, a.seed)
+        gguf = Gguf(a.base)
+        self.c = M.Config.from_gguf(gguf.meta)
+        self.master = {n: torch.from_numpy(np.array(gguf.tensor(n), dtype=np.float32)) for n in gguf.info}
+        if a.weights:
+            for n, w in torch.load(a.weights, weights_only=True).items():
+                self.master[n] = w.float()
+        self.names = list(self.master)
+        for w in self.master.values():
+            w.requires_grad_()
+        rows = [w for w in self.master.values()]
+        decay = lambda keep: [w for w in rows if (w.ndim > 1) == keep]
+        self.opt = torch.optim.AdamW([{"params": decay(True), "weight_decay": a.wd}, {"params": decay(False), "weight_decay": 0.0}],
+                                     lr=a.lr, betas=(0.9, 0.98), eps=1e-10, fused=True)
+        self.work = {n: torch.empty_like(w, dtype=torch.bfloat16 if w.ndim > 1 else torch.float32).requires_grad_() for n, w in self.master.items()}
+        self.step, self.spent, self.tokens = 0, 0.0, 0
+        self.out = Path(a.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        if a.resume and (self.out / "last.pt").exists():
+            s = torch.load(self.out / "last.pt", weights_only=True)
+            with torch.no_grad():
+                for n in self.names:
+                    self.master[n].copy_(s["model"][n])
+            self.opt.load_state_dict(s["opt"])
+            self.step, self.spent, self.tokens = s["step"], s["spent"], s["tokens"]
+        seq, half = self.data.seq, self.c.d // self.c.heads // 2
+        angle = torch.arange(seq).float()[:, None] * self.c.rope_base ** (-torch.arange(half).float() / half)
+        self.cos, self.sin = angle.cos()[:, None], angle.sin()[:, None]
+        self.mask = torch.full((seq, seq), float("-inf")).triu(1)
+        self.block = torch.compile(block_forward, dynamic=False) if a.compile else block_forward
+        self.softmax_loss = torch.compile(M.softmax_loss) if a.compile else M.softmax_loss
+        self.rng = torch.Generator().manual_seed(a.seed * 1000 + rank + 7919 * self.step)
+
+    @torch.no_grad()
+    def refresh(self, rounded):
+        for n, w in self.master.items():
+            if rounded and w.ndim > 1 and n != "token_embd.weight":
+                self.work[n].copy_(round_q4_0(w))
+            else:
+                self.work[n].copy_(w)
+
+    def hidden(self, ids):
+        w = self.work
+        x = F.embedding(ids, w["token_embd.weight"])
+        for i in range(self.c.layers):
+            x = self.block(x, *(w[f"blk.{i}.{n}.weight"] for n in NAMES), self.cos, self.sin, self.mask, self.c.eps, self.c.heads, self.c.kv_heads)
+        return rms_norm(x, w["output_norm.weight"], self.c.eps)
+
+    def losses(self, ids, cls, train):
+        h = self.hidden(ids)[:, :-1].flatten(0, 1)
+        target, kind = ids[:, 1:].flatten(), cls[:, 1:].flatten() % 4
+        keep = kind > NO_LOSS
+        if train:  # the head is a fifth of the work: all of the middles, a sample of the rest
+            keep &= (kind >= MIDDLE) | (torch.rand(len(kind), generator=self.rng) < self.a.plain_share)
+        weight = torch.where(kind >= MIDDLE, self.a.middle_weight, 1.0)[keep]
+        rows = keep.nonzero()[:, 0]
+        pad = -len(rows) % self.a.chunk  # one shape for the compiled loss
+        rows, weight = torch.cat([rows, rows[:1].expand(pad)]), torch.cat([weight, torch.zeros(pad)])
+        M.softmax_loss = self.softmax_loss
+        loss, each = M.HeadLoss.apply(h[rows], self.work["token_embd.weight"], target[rows], weight / weight.sum(), self.a.chunk)
+        n = len(rows) - pad
+        return loss, each[:n], cls[:, 1:].flatten()[rows[:n]]
+
+    def log(self, **row):
+        if self.rank == 0:
+            row = {k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()}
+            with open(self.out / "log.jsonl", "a") as f:
+                f.write(json.dumps(row) + "\n")
+            print(json.dumps(row), flush=True)
+
+    @torch.no_grad()
+    def validate(self):
+        total, count = torch.zeros(256, dtype=torch.float64), torch.zeros(256, dtype=torch.float64)
+        for i, (ids, cls) in enumerate(self.data.val(self.a.micro, self.a.val_sequences)):
+            if i % self.a.ranks == self.rank and len(ids) == self.a.micro:
+                _, each, kind = self.losses(ids, cls, False)
+                total.index_add_(0, kind, each.double())
+                count.index_add_(0, kind, torch.ones_like(each, dtype=torch.float64))
+        if self.a.ranks > 1:
+            dist.all_reduce(total)
+            dist.all_reduce(count)
+        row = {}
+        for kind, name in ((PLAIN, "plain"), (MIDDLE, "middle"), (ANSWER, "answer")):
+            if count[kind::4].sum():
+                row["val_" + name] = (total[kind::4].sum() / count[kind::4].sum()).item()
+        for i, lang in enumerate(self.data.meta["langs"]):
+            if count[i * 4 + MIDDLE] > 200:
+                row["val_middle_" + lang] = (total[i * 4 + MIDDLE] / count[i * 4 + MIDDLE]).item()
+        self.log(step=self.step, tokens=self.tokens, minutes=self.spent / 60, **row)
+
+    def save(self):
+        if self.rank:
+            return
+        with torch.no_grad():
+            state = {"model": self.master, "opt": self.opt.state_dict(), "step": self.step, "spent": self.spent, "tokens": self.tokens}
+            torch.save(state, self.out / "last.tmp")
+            os.replace(self.out / "last.tmp", self.out / "last.pt")
+            torch.save({n: w.detach().bfloat16() if w.ndim > 1 else w.detach().clone() for n, w in self.master.items()}, self.out / "weights.tmp")
+            os.replace(self.out / "weights.tmp", self.out / "weights.pt")
+
+    def train_step(self, progress):
+        a = self.a
+        lr = a.lr * min(1, (progress + 1e-3) / a.warmup, 0.04 + 0.96 * (1 - progress) / (1 - a.hold)) if progress > a.hold else a.lr * min(1, (progress + 1e-3) / a.warmup)
+        for g in self.opt.param_groups:
+            g["lr"] = lr
+        self.refresh(progress > a.round_from)
+        micros = a.batch // a.micro // a.ranks
+        batch, _ = self.data.train(self.step, a.batch)
+        total, count = torch.zeros(4), torch.zeros(4)
+        for m in range(micros):
+            part = slice((m * a.ranks + self.rank) * a.micro, (m * a.ranks + self.rank + 1) * a.micro)
+            loss, each, kind = self.losses(batch[0][part], batch[1][part], True)
+            (loss / micros).backward()
+            total.index_add_(0, kind % 4, each)
+            count.index_add_(0, kind % 4, torch.ones_like(each))
+        grads = torch.cat([self.work[n].grad.flatten().to(torch.bfloat16) for n in self.names])
+        if a.ranks > 1:
+            dist.all_reduce(grads)
+            grads /= a.ranks
+        norm = grads.float().norm().item()
+        at = 0
+        for n in self.names:
+            w, size = self.master[n], self.master[n].numel()
+            w.grad = grads[at:at + size].view_as(w).float() * min(1.0, a.clip / (norm + 1e-6))
+            at += size
+            self.work[n].grad = None
+        self.opt.step()
+        for w in self.master.values():
+            w.grad = None
+        return total, count, norm, lr
+
+    def run(self):
+        a = self.a
+        hour, minute = map(int, a.until.split(":"))
+        end = datetime.now().replace(hour=hour, minute=minute, second=0).timestamp()
+        began = time.time()
+        start = began - self.spent
+        self.refresh(False)
+        if a.val_every:
+            self.validate()
+        saved = time.time()
+        while True:
+            # All ranks must agree on the clock.
+            now = torch.tensor([time.time()], dtype=torch.float64)
+            if a.ranks > 1:
+                dist.broadcast(now, 0)
+            now = now.item()
+            progress = (now - start) / (end - start)
+            if progress >= 1 or (a.steps and self.step >= a.steps):
+                break
+            mark = time.time()
+            total, count, norm, lr = self.train_step(progress)
+            self.step, self.tokens, self.spent = self.step + 1, self.tokens + a.batch * self.data.seq, now - start
+            if self.step % a.log_every == 0:
+                row = {n: (total[k] / count[k]).item() for k, n in ((PLAIN, "plain"), (MIDDLE, "middle"), (ANSWER, "answer")) if count[k]}
+                self.log(step=self.step, tokens=self.tokens, lr=lr, **row, norm=norm, tokens_per_s=a.batch * self.data.seq / (time.time() - mark), progress=progress)
+            if a.val_every and self.step % a.val_every == 0:
+                self.refresh(progress > a.round_from)
+                self.validate()
+            if now - saved > a.save_minutes * 60:
+                self.save()
+                saved = now
+        self.refresh(True)
+        self.save()
+        if a.val_every:
+            self.validate()
+        self.log(step=self.step, done=True, wall_minutes=(time.time() - began) / 60)
+
+
+def main(rank=None):
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--base", required=True)
+    p.add_argument("--weights", help="weights.pt of an earlier run, to start from instead of the base")
+    p.add_argument("--data", required=True)
+    p.add_argument("--out", required=True)
+    p.add_argument("--until", required=True, help="HH:MM of today")
+    p.add_argument("--resume", action="store_true")
+    p.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    for name, default in dict(ranks=2, steps=0, lr=4e-4, wd=0.01, clip=1.0, warmup=0.02, hold=0.3, batch=24, micro=12, chunk=128, middle_weight=2.0,
+                              plain_share=0.35, round_from=0.85, seed=1, log_every=10, val_every=100, val_sequences=96, save_minutes=6.0).items():
+        p.add_argument("--" + name.replace("_", "-"), type=type(default), default=default)
+    a = p.parse_args()
+    assert a.batch % (a.micro * a.ranks) == 0
+    if a.ranks == 1:
+        return Worker(a, 0).run()
+    if rank is None:
+        torch.multiprocessing.spawn(start, nprocs=a.ranks)
+        return
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29517")
+    dist.init_process_group("gloo", rank=rank, world_size=a.ranks)
+    Worker(a, rank).run()
+
+
+def start(rank):
+    main(rank)
+
+
+if __name__ == "__main__":
+    main()
