@@ -354,12 +354,18 @@ fn texts() -> impl Strategy<Value = String> {
     proptest::collection::vec(part, 0..10).prop_map(|parts| parts.concat())
 }
 
+/// Changes of one notification: mostly of a range, now and then of the whole text.
+fn changes() -> impl Strategy<Value = Vec<(Option<[u32; 4]>, String)>> {
+    let range = (0u32..6, 0u32..10, 0u32..6, 0u32..10).prop_map(|(a, b, c, d)| [a, b, c, d]);
+    proptest::collection::vec((proptest::option::weighted(0.95, range), texts()), 1..4)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn any_edits_keep_the_servers_text_equal(
         start_text in texts(),
-        edits in proptest::collection::vec((0u32..6, 0u32..10, 0u32..6, 0u32..10, texts()), 0..10),
+        notifications in proptest::collection::vec(changes(), 0..10),
         encoding in prop_oneof![Just("utf-8"), Just("utf-16"), Just("utf-32")],
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -368,10 +374,13 @@ proptest! {
             client.initialize(&[encoding]).await;
             client.open(URI, "rust", &start_text).await;
             let mut naive = start_text;
-            for (version, (a, b, c, d, text)) in edits.into_iter().enumerate() {
-                let (start, end) = (naive_offset(&naive, a, b, encoding), naive_offset(&naive, c, d, encoding));
-                naive.replace_range(start.min(end)..start.max(end), &text);
-                client.change(URI, version as i32 + 2, Some([a, b, c, d]), &text).await;
+            for (version, changes) in notifications.iter().enumerate() {
+                for (range, text) in changes {
+                    let [a, b, c, d] = range.unwrap_or([0, 0, u32::MAX, 0]);
+                    let (start, end) = (naive_offset(&naive, a, b, encoding), naive_offset(&naive, c, d, encoding));
+                    naive.replace_range(start.min(end)..start.max(end), text);
+                }
+                client.changes(URI, version as i32 + 2, changes).await;
                 assert_eq!(client.text(URI).await, naive);
             }
         });

@@ -8,9 +8,34 @@ use crate::server::session::Session;
 
 /// What such a line begins with where it opens something else.
 const OTHERS: &[&str] = &[
-    "if", "elif", "elsif", "else", "unless", "for", "foreach", "while", "until", "match", "switch", "case", "when", "with",
-    "try", "catch", "except", "class", "struct", "enum", "trait", "impl", "interface", "record", "using", "lock",
-    "synchronized", "return",
+    "if",
+    "elif",
+    "elsif",
+    "else",
+    "unless",
+    "for",
+    "foreach",
+    "while",
+    "until",
+    "match",
+    "switch",
+    "case",
+    "when",
+    "with",
+    "try",
+    "catch",
+    "except",
+    "class",
+    "struct",
+    "enum",
+    "trait",
+    "impl",
+    "interface",
+    "record",
+    "using",
+    "lock",
+    "synchronized",
+    "return",
 ];
 
 /// Only on a line that looks like a function's first: nothing is parsed here, and an offer everywhere would be noise.

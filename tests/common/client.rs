@@ -20,6 +20,8 @@ pub struct Client {
     pub edits: Vec<Value>,
     /// The section `foretype` of this editor's settings.
     pub settings: Value,
+    /// Settings that `initialize` sends along.
+    pub options: Value,
 }
 
 impl Client {
@@ -35,6 +37,7 @@ impl Client {
             notifications: Vec::new(),
             edits: Vec::new(),
             settings: Value::Null,
+            options: Value::Null,
         }
     }
 
@@ -154,7 +157,11 @@ impl Client {
             "window": {"workDoneProgress": true},
             "textDocument": {"inlineCompletion": {}},
         });
-        self.initialize_with(json!({"processId": null, "rootUri": null, "capabilities": capabilities})).await
+        let options = self.options.clone();
+        let params = json!({
+            "processId": null, "rootUri": null, "capabilities": capabilities, "initializationOptions": options,
+        });
+        self.initialize_with(params).await
     }
 
     pub async fn initialize_with(&mut self, params: Value) -> Value {
@@ -170,16 +177,22 @@ impl Client {
 
     /// One change at one range, `[line, column, line, column]`; the whole text without it.
     pub async fn change(&mut self, uri: &str, version: i32, range: Option<[u32; 4]>, text: &str) {
-        let mut change = json!({"text": text});
-        if let Some([start_line, start, end_line, end]) = range {
-            change["range"] = json!({
+        self.changes(uri, version, &[(range, text.to_owned())]).await;
+    }
+
+    /// Several changes in one notification; each is of the text that the one before it left.
+    pub async fn changes(&mut self, uri: &str, version: i32, changes: &[(Option<[u32; 4]>, String)]) {
+        let change = |(range, text): &(Option<[u32; 4]>, String)| match range {
+            Some([start_line, start, end_line, end]) => json!({"text": text, "range": {
                 "start": {"line": start_line, "character": start},
                 "end": {"line": end_line, "character": end},
-            });
-        }
+            }}),
+            None => json!({"text": text}),
+        };
         let document = json!({"uri": uri, "version": version});
-        let params = json!({"textDocument": document, "contentChanges": [change]});
-        self.notify("textDocument/didChange", params).await;
+        let changes: Vec<Value> = changes.iter().map(change).collect();
+        self.notify("textDocument/didChange", json!({"textDocument": document, "contentChanges": changes}))
+            .await;
     }
 
     /// Parameters of a request for ghost text.
