@@ -1,4 +1,7 @@
-//! `foretype bench model`: how fast the model reads and writes on this machine.
+//! `foretype bench`: how fast the model reads and writes on this machine, and how it is to type at the server.
+
+#[cfg(unix)]
+mod keystrokes;
 
 use std::process::ExitCode;
 
@@ -32,6 +35,9 @@ enum What {
         #[arg(long, default_value_t = 5, value_name = "N")]
         repeat: usize,
     },
+    /// Type in real files, in real time, and measure what comes of each key
+    #[cfg(unix)]
+    Keystrokes(keystrokes::Arguments),
 }
 
 /// Medians of the runs, tokens per second.
@@ -41,7 +47,11 @@ pub struct Speed {
 }
 
 pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let What::Model { json, prompt, generate, repeat } = arguments.what;
+    let (json, prompt, generate, repeat) = match &arguments.what {
+        What::Model { json, prompt, generate, repeat } => (*json, *prompt, *generate, *repeat),
+        #[cfg(unix)]
+        What::Keystrokes(arguments) => return keystrokes::run(global, arguments),
+    };
     let settings = global.settings();
     let mut engine = loading::engine(&settings)?;
     anyhow::ensure!(prompt > 0 && generate > 0 && repeat > 0, "--prompt, --generate and --repeat start at 1");

@@ -116,7 +116,7 @@ fn any_gpu() -> Option<Device> {
 }
 
 /// Physical cores: two threads of one core share its multipliers. One is left to the editor where there are many.
-fn default_threads() -> usize {
+pub fn default_threads() -> usize {
     match num_cpus::get_physical() {
         cores @ 0..=2 => cores.max(1),
         cores => (cores - 1).min(8),

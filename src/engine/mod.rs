@@ -11,6 +11,8 @@ use crate::interrupt::Interrupt;
 use crate::model::manifest::Manifest;
 use crate::model::{Memory, Network, Stopped};
 
+pub use load::default_threads;
+
 use ledger::Ledger;
 use sampler::Sampler;
 use tokenizer::{TextStream, Tokenizer};
