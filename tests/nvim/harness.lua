@@ -56,7 +56,7 @@ end
 ---@return any
 function M.wait(what, condition, timeout_ms)
   local value
-  local done = vim.wait(timeout_ms or tonumber(vim.env.FORETYPE_TEST_TIMEOUT_MS) or 20000, function()
+  local done = vim.wait(timeout_ms or tonumber(vim.env.FORETYPE_TEST_TIMEOUT_MS) or 60000, function()
     value = condition()
     return value and true or false
   end, 20)

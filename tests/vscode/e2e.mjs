@@ -50,7 +50,7 @@ try {
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync'],
   });
-  browser.setDefaultTimeout(Number(process.env.FORETYPE_TEST_TIMEOUT_MS ?? 20000));
+  browser.setDefaultTimeout(Number(process.env.FORETYPE_TEST_TIMEOUT_MS ?? 60000));
   const page = browser.pages()[0] ?? (await browser.newPage());
   const window = new Window(page, codeServer, screenshots);
   const failures = new Window(page, codeServer, process.env.FORETYPE_FAILURES);

@@ -1,7 +1,7 @@
 // A minimal test runner: each test prints one line; finish() prints the counts for the shell script and gives the exit code.
 
 const only = process.env.FORETYPE_TEST_ONLY ?? ''; // part of a name, to run single tests by hand
-const limit = Number(process.env.FORETYPE_TEST_TIMEOUT_MS ?? 20000);
+const limit = Number(process.env.FORETYPE_TEST_TIMEOUT_MS ?? 60000);
 
 export class Harness {
   passed = 0;
