@@ -8,8 +8,9 @@ use crate::cli::bench::keystrokes::random::Random;
 
 /// Keys that a file is typed on with, about, before the next one is opened.
 const KEYS_A_FILE: usize = 150;
-/// Lines that are typed in one place, at most.
+/// Lines and bytes that are typed in one place, at most.
 const LINES_A_HOLE: usize = 6;
+const BYTES_A_HOLE: usize = 240;
 /// A letter that is missed.
 const SLIPS: f64 = 0.025;
 
@@ -110,7 +111,7 @@ fn choose(text: &str, keys: usize, random: &mut Random) -> Vec<Range<usize>> {
         let range = lines[first].start + indent..lines[last].end;
         // The lines around it stay, so that each place has something to go by.
         let around = first.saturating_sub(1)..last + 2;
-        if range.len() < 8 || taken[around.clone()].contains(&true) {
+        if range.len() < 8 || range.len() > BYTES_A_HOLE || taken[around.clone()].contains(&true) {
             continue;
         }
         taken[around].fill(true);
