@@ -1,19 +1,35 @@
-//! The ledger of which tokens the network's cache holds, so that a new prompt is read only where it differs.
+//! The ledger of which tokens the network's caches hold, so that a new prompt is read only where it differs.
 
 use crate::interrupt::Interrupt;
 use crate::model::{Network, Stopped};
 
-/// A network together with the tokens in its cache; the two lengths always agree.
+/// Shared tokens from which on a copy is cheaper than reading them again.
+const WORTH_COPYING: usize = 64;
+
+/// A network together with the tokens in its caches; their lengths always agree.
 pub struct Ledger {
     network: Box<dyn Network>,
+    slots: Vec<Slot>,
+    /// The slot that the network works with.
+    current: usize,
+    clock: u64,
+}
+
+/// One of the network's caches: a place in a document that was worked at.
+#[derive(Default)]
+struct Slot {
     held: Vec<u32>,
+    /// When it was last worked with.
+    used: u64,
 }
 
 impl Ledger {
-    /// An empty ledger over an empty cache.
-    pub fn new(mut network: Box<dyn Network>) -> Self {
-        network.truncate(0);
-        Self { network, held: Vec::new() }
+    /// An empty ledger over empty caches.
+    pub fn new(network: Box<dyn Network>) -> Self {
+        let slots = (0..network.slots().max(1)).map(|_| Slot::default()).collect();
+        let mut ledger = Self { network, slots, current: 0, clock: 0 };
+        ledger.forget();
+        ledger
     }
 
     /// The network, for what it can tell of itself.
@@ -21,20 +37,53 @@ impl Ledger {
         &*self.network
     }
 
-    /// Roll back to what `prompt` shares with the cache and return how many tokens that is; at least one token of the
-    /// prompt is left to be read, because its logits are wanted.
+    /// The tokens that stand before the next one.
+    pub fn held(&self) -> &[u32] {
+        &self.slots[self.current].held
+    }
+
+    /// Whether one of the slots begins with all of these tokens.
+    pub fn holds(&self, tokens: &[u32]) -> bool {
+        self.slots.iter().any(|slot| slot.held.starts_with(tokens))
+    }
+
+    /// Turn to the slot that shares most with `prompt`, roll it back to that, and return how many tokens it is; at least
+    /// one token of the prompt is left to be read, because its logits are wanted. A slot with much that the prompt has
+    /// not is left as it is: the user may come back. The one that was not used for the longest time makes room.
     pub fn keep_shared(&mut self, prompt: &[u32]) -> usize {
-        let shared = self.held.iter().zip(prompt).take_while(|(held, wanted)| held == wanted).count();
-        let kept = shared.min(prompt.len().saturating_sub(1));
-        self.network.truncate(kept);
-        self.held.truncate(kept);
+        let most = prompt.len().saturating_sub(1);
+        let (best, kept) = self.nearest(prompt, most);
+        let held = self.slots[best].held.len();
+        // Most of what the slot holds stays, or is a little that is soon read again.
+        if 2 * kept >= held || held <= WORTH_COPYING {
+            self.select(best);
+            self.roll_back(kept);
+            return kept;
+        }
+        let oldest = self.oldest_but(best);
+        self.select(oldest);
+        if kept >= WORTH_COPYING && oldest != best && self.network.copy_from(best, kept).is_ok() {
+            self.slots[oldest].held = self.slots[best].held[..kept].to_vec();
+            return kept;
+        }
+        let kept = if oldest == best { kept } else { 0 };
+        self.roll_back(kept);
         kept
     }
 
-    /// Empty the cache.
+    /// Forget what stands after the first `len` tokens.
+    pub fn roll_back(&mut self, len: usize) {
+        self.network.truncate(len);
+        self.slots[self.current].held.truncate(len);
+    }
+
+    /// Empty all caches.
     pub fn forget(&mut self) {
-        self.network.truncate(0);
-        self.held.clear();
+        for slot in (0..self.slots.len()).rev() {
+            self.select(slot);
+            self.roll_back(0);
+            self.slots[slot].used = 0;
+        }
     }
 
     /// Read tokens and return the logits after the last. What was read before an interrupt stays.
@@ -45,8 +94,41 @@ impl Ledger {
         let before = self.network.len();
         let stopped = self.network.extend(tokens, interrupt);
         let read = self.network.len() - before;
-        self.held.extend_from_slice(&tokens[..read]);
+        self.slots[self.current].held.extend_from_slice(&tokens[..read]);
         stopped?;
         Ok(self.network.logits())
+    }
+
+    /// Read a few tokens in one pass and return the logits after each.
+    ///
+    /// # Errors
+    /// As [`Network::extend_each`].
+    pub fn extend_each(&mut self, tokens: &[u32], interrupt: &Interrupt) -> Result<&[f32], Stopped> {
+        let rows = self.network.extend_each(tokens, interrupt)?;
+        self.slots[self.current].held.extend_from_slice(tokens);
+        Ok(rows)
+    }
+
+    /// The slot that begins most like the prompt, the latest of equals, and how much it shares.
+    fn nearest(&self, prompt: &[u32], most: usize) -> (usize, usize) {
+        let shared =
+            |slot: &Slot| slot.held.iter().zip(prompt).take_while(|(held, wanted)| held == wanted).count();
+        let all =
+            self.slots.iter().enumerate().map(|(index, slot)| (index, shared(slot).min(most), slot.used));
+        let best = all.max_by_key(|(_, shared, used)| (*shared, *used));
+        best.map_or((0, 0), |(index, shared, _)| (index, shared))
+    }
+
+    /// The slot that was not used for the longest time; `but` only if there is no other.
+    fn oldest_but(&self, but: usize) -> usize {
+        let others = (0..self.slots.len()).filter(|slot| *slot != but);
+        others.min_by_key(|slot| self.slots[*slot].used).unwrap_or(but)
+    }
+
+    fn select(&mut self, slot: usize) {
+        self.clock += 1;
+        self.slots[slot].used = self.clock;
+        self.current = slot;
+        self.network.select(slot);
     }
 }

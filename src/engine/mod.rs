@@ -1,11 +1,15 @@
 //! Tokens in, text out: the engine owns the network, its tokenizer and the ledger of what the cache holds.
 
+mod draft;
+mod healing;
 mod ledger;
 mod load;
+mod run;
 mod sampler;
 pub mod tokenizer;
 
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use crate::interrupt::Interrupt;
 use crate::model::manifest::Manifest;
@@ -13,17 +17,29 @@ use crate::model::{Memory, Network, Stopped};
 
 pub use load::default_threads;
 
+use draft::Drafter;
+use healing::Vocabulary;
 use ledger::Ledger;
-use sampler::Sampler;
-use tokenizer::{TextStream, Tokenizer};
+use tokenizer::Tokenizer;
 
 /// Everything that belongs to one loaded model. Used by one thread at a time.
 pub struct Engine {
     manifest: Manifest,
     tokenizer: Tokenizer,
     ledger: Ledger,
+    drafter: Drafter,
+    /// For token healing; made when a prompt needs it first.
+    vocabulary: OnceLock<Vocabulary>,
     rates: Rates,
     threads: usize,
+}
+
+/// What the model reads before it writes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Prompt<'a> {
+    pub tokens: &'a [u32],
+    /// What stands after the tokens already and is no part of the answer: the model begins with it, in tokens of its own.
+    pub begun: &'a [u8],
 }
 
 /// What a run may cost.
@@ -91,6 +107,11 @@ pub struct Output {
     pub finish: Finish,
     /// Mean natural logarithm of the chosen tokens' probabilities; 0 if none was written.
     pub mean_logprob: f32,
+    /// Natural logarithm of the least probable of the chosen tokens' probabilities; 0 if none was written.
+    pub min_logprob: f32,
+    /// Tokens guessed without the model, and how many of them were right.
+    pub drafted: usize,
+    pub drafts_taken: usize,
     pub prefill: Duration,
     pub decode: Duration,
 }
@@ -103,7 +124,15 @@ impl Engine {
             let markers = [&fim.prefix, &fim.suffix, &fim.middle].into_iter().chain(&fim.end);
             markers.for_each(|marker| tokenizer.add_end(marker));
         }
-        Self { manifest, tokenizer, ledger: Ledger::new(network), rates: Rates::default(), threads: 1 }
+        Self {
+            manifest,
+            tokenizer,
+            ledger: Ledger::new(network),
+            drafter: Drafter::default(),
+            vocabulary: OnceLock::new(),
+            rates: Rates::default(),
+            threads: 1,
+        }
     }
 
     /// The manifest of the loaded model.
@@ -141,6 +170,12 @@ impl Engine {
         self.ledger.network().memory()
     }
 
+    /// Tokens of a text without its last one, and the bytes of that: so the model chooses anew how the text ends. See
+    /// [`Prompt::begun`].
+    pub fn take_back(&self, tokens: &mut Vec<u32>, least: usize) -> Vec<u8> {
+        healing::take_back(&self.tokenizer, tokens, least)
+    }
+
     /// Name of the kernels or device in use.
     pub fn kernels(&self) -> String {
         self.ledger.network().kernels().to_owned()
@@ -174,96 +209,14 @@ impl Engine {
         Ok(logprobs)
     }
 
-    /// Read the prompt and write on. `observe` sees all the text written so far after each token (never half a
-    /// character) and may stop the run.
-    ///
-    /// # Errors
-    /// Only real failures, an empty prompt, and one without room for an answer; an interrupt is a normal [`Finish`].
-    pub fn run(
-        &mut self,
-        prompt: &[u32],
-        limits: Limits,
-        sampling: Sampling,
-        interrupt: &Interrupt,
-        observe: &mut dyn FnMut(&str) -> Flow,
-    ) -> anyhow::Result<Output> {
-        anyhow::ensure!(!prompt.is_empty(), "an empty prompt");
-        anyhow::ensure!(prompt.len() < self.capacity(), "a prompt of {} tokens is too long", prompt.len());
-        let mut run = Run::new(self.ledger.keep_shared(prompt), prompt.len());
-        let mut sampler = Sampler::new(sampling);
-        let mut text = TextStream::default();
-
-        let started = Instant::now();
-        let read = self.ledger.extend(&prompt[run.cached_tokens..], interrupt).map(|_| ());
-        run.prefill = started.elapsed();
-        if !run.goes_on(read)? {
-            return Ok(run.into_output(text, Finish::Interrupted));
-        }
-
-        let deadline = limits.time.map(|time| (started + time).max(Instant::now() + time / 2));
-        let started = Instant::now();
-        let room = limits.max_tokens.min(self.capacity() - prompt.len());
-        let finish = loop {
-            if run.tokens >= room {
-                break Finish::Length;
-            }
-            if run.tokens > 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                break Finish::Deadline;
-            }
-            let (token, logprob) = sampler.choose(self.ledger.network().logits())?;
-            if self.tokenizer.is_end(token) {
-                break Finish::End;
-            }
-            run.tokens += 1;
-            run.logprob += logprob;
-            text.push(self.tokenizer.piece(token));
-            if observe(text.text()) == Flow::Stop {
-                break Finish::Stop;
-            }
-            if run.tokens < room {
-                let read = self.ledger.extend(&[token], interrupt).map(|_| ());
-                if !run.goes_on(read)? {
-                    break Finish::Interrupted;
-                }
-            }
-        };
-        run.decode = started.elapsed();
-        let read = run.prompt_tokens - run.cached_tokens;
-        self.rates.learn(read, run.prefill.as_secs_f64(), run.tokens, run.decode.as_secs_f64());
-        Ok(run.into_output(text, finish))
-    }
-}
-
-/// The account of one run.
-struct Run {
-    prompt_tokens: usize,
-    cached_tokens: usize,
-    tokens: usize,
-    logprob: f32,
-    prefill: Duration,
-    decode: Duration,
-}
-
-impl Run {
-    fn new(cached_tokens: usize, prompt_tokens: usize) -> Self {
-        let (prefill, decode) = (Duration::ZERO, Duration::ZERO);
-        Self { prompt_tokens, cached_tokens, tokens: 0, logprob: 0.0, prefill, decode }
+    /// Guess tokens and check several in one pass (as at the start), or write one after the other: the text is the same.
+    pub fn set_drafts(&mut self, on: bool) {
+        self.drafter.switch(on);
     }
 
-    /// False if the run was interrupted.
-    fn goes_on(&self, read: Result<(), Stopped>) -> anyhow::Result<bool> {
-        match read {
-            Ok(()) => Ok(true),
-            Err(Stopped::Interrupted) => Ok(false),
-            Err(Stopped::Failed(error)) => Err(error),
-        }
-    }
-
-    fn into_output(self, text: TextStream, finish: Finish) -> Output {
-        let Self { prompt_tokens, cached_tokens, tokens, logprob, prefill, decode } = self;
-        let mean_logprob = if tokens == 0 { 0.0 } else { logprob / tokens as f32 };
-        let text = text.into_text();
-        Output { text, tokens, prompt_tokens, cached_tokens, finish, mean_logprob, prefill, decode }
+    /// Text of other documents that drafts may be copied from.
+    pub fn set_elsewhere(&mut self, text: &str) {
+        self.drafter.set_elsewhere(self.tokenizer.encode(text));
     }
 }
 

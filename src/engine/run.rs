@@ -1,0 +1,290 @@
+//! One run of the model: the prompt is read where it is new, then token after token is chosen until something says stop.
+
+use std::time::{Duration, Instant};
+
+use crate::engine::healing::{self, Vocabulary};
+use crate::engine::sampler::Sampler;
+use crate::engine::tokenizer::TextStream;
+use crate::engine::{Engine, Finish, Flow, Limits, Output, Prompt, Sampling};
+use crate::interrupt::Interrupt;
+use crate::model::Stopped;
+
+/// A beginning whose logarithm of probability is by so much below that of the best is no alternative to it.
+const UNLIKELY: f32 = 5.0;
+
+/// Tokens chosen by one pass: a token and the natural logarithm of its probability. All but the last are in the cache.
+type Choices = Vec<(u32, f32)>;
+
+impl Engine {
+    /// Read the prompt and write on. `observe` sees all the text written so far after each token (never half a
+    /// character) and may stop the run.
+    ///
+    /// # Errors
+    /// Only real failures, an empty prompt, and one without room for an answer; an interrupt is a normal [`Finish`].
+    pub fn run(
+        &mut self,
+        prompt: &[u32],
+        limits: Limits,
+        sampling: Sampling,
+        interrupt: &Interrupt,
+        observe: &mut dyn FnMut(&str) -> Flow,
+    ) -> anyhow::Result<Output> {
+        self.run_begun(Prompt { tokens: prompt, begun: b"" }, limits, sampling, interrupt, observe)
+    }
+
+    /// As [`Engine::run`], for an answer whose beginning stands there already.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn run_begun(
+        &mut self,
+        prompt: Prompt,
+        limits: Limits,
+        sampling: Sampling,
+        interrupt: &Interrupt,
+        observe: &mut dyn FnMut(&str) -> Flow,
+    ) -> anyhow::Result<Output> {
+        let Prompt { tokens: prompt, begun } = prompt;
+        anyhow::ensure!(!prompt.is_empty(), "an empty prompt");
+        anyhow::ensure!(prompt.len() < self.capacity(), "a prompt of {} tokens is too long", prompt.len());
+        let mut run = Run::new(self.ledger.keep_shared(prompt), prompt.len());
+        let mut writer = Writer {
+            sampler: Sampler::new(sampling),
+            begun: begun.to_vec(),
+            drafts: matches!(sampling, Sampling::Greedy),
+        };
+        let mut text = TextStream::default();
+        self.drafter.begin();
+
+        let started = Instant::now();
+        let read = self.ledger.extend(&prompt[run.cached_tokens..], interrupt).map(|_| ());
+        run.prefill = started.elapsed();
+        if !goes_on(read)? {
+            return Ok(run.into_output(text, Finish::Interrupted));
+        }
+
+        let deadline = limits.time.map(|time| (started + time).max(Instant::now() + time / 2));
+        let started = Instant::now();
+        let room = limits.max_tokens.min(self.capacity() - prompt.len());
+        let mut choices = vec![self.first_choice(&mut writer)?];
+        let mut written = Vec::new();
+        let finish = 'writing: loop {
+            for (token, logprob) in std::mem::take(&mut choices) {
+                if run.tokens >= room {
+                    break 'writing Finish::Length;
+                }
+                if run.tokens > 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    break 'writing Finish::Deadline;
+                }
+                if self.tokenizer.is_end(token) {
+                    break 'writing Finish::End;
+                }
+                run.count(logprob);
+                written.push(token);
+                text.push(writer.new_bytes(self.tokenizer.piece(token)));
+                if observe(text.text()) == Flow::Stop {
+                    break 'writing Finish::Stop;
+                }
+            }
+            if run.tokens >= room {
+                break Finish::Length;
+            }
+            let last = written.last().copied().unwrap_or_default();
+            match self.pass(last, room - run.tokens, &mut writer, &mut run, interrupt) {
+                Ok(chosen) => choices = chosen,
+                Err(Stopped::Interrupted) => break Finish::Interrupted,
+                Err(Stopped::Failed(error)) => return Err(error),
+            }
+        };
+        run.decode = started.elapsed();
+        self.drafter.remember(&written);
+        let read = run.prompt_tokens - run.cached_tokens;
+        self.rates.learn(read, run.prefill.as_secs_f64(), run.tokens, run.decode.as_secs_f64());
+        Ok(run.into_output(text, finish))
+    }
+
+    /// Have a prompt in the cache; how many of its tokens had to be read. What was read before an interrupt stays.
+    ///
+    /// # Errors
+    /// Only real failures.
+    pub fn read(&mut self, prompt: &[u32], interrupt: &Interrupt) -> anyhow::Result<usize> {
+        let prompt = &prompt[..prompt.len().min(self.capacity() - 1)];
+        if self.ledger.holds(prompt) {
+            return Ok(0);
+        }
+        let cached = self.ledger.keep_shared(prompt);
+        goes_on(self.ledger.extend(&prompt[cached..], interrupt).map(|_| ()))?;
+        Ok(self.ledger.held().len().saturating_sub(cached))
+    }
+
+    /// The likeliest beginnings of an answer, at most `most`, the likeliest first.
+    ///
+    /// # Errors
+    /// Only real failures.
+    pub fn openings(
+        &mut self,
+        prompt: Prompt,
+        most: usize,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<Vec<String>> {
+        let Prompt { tokens, begun } = prompt;
+        let cached = self.ledger.keep_shared(tokens);
+        if !goes_on(self.ledger.extend(&tokens[cached..], interrupt).map(|_| ()))? {
+            return Ok(Vec::new());
+        }
+        let logits = self.ledger.network().logits();
+        let mut candidates: Vec<u32> = match begun.is_empty() {
+            true => (0..logits.len() as u32).collect(),
+            false => {
+                let vocabulary = self.vocabulary.get_or_init(|| Vocabulary::of(&self.tokenizer));
+                vocabulary.fitting(&self.tokenizer, begun).collect()
+            }
+        };
+        let logit = |token: &u32| logits.get(*token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        candidates.sort_by(|a, b| logit(b).total_cmp(&logit(a)));
+        let least = candidates.first().map_or(0.0, |best| logit(best) - UNLIKELY);
+        candidates.retain(|token| logit(token) >= least);
+        let mut openings: Vec<String> = Vec::new();
+        for token in candidates.into_iter().take(8 * most) {
+            let new = self.tokenizer.piece(token).get(begun.len()..).unwrap_or_default();
+            let Ok(new) = std::str::from_utf8(new) else { continue };
+            if !new.is_empty() && !openings.iter().any(|known| known == new) {
+                openings.push(new.to_owned());
+            }
+            if openings.len() == most {
+                break;
+            }
+        }
+        Ok(openings)
+    }
+
+    /// Read `token`, and with it what is guessed to follow. The guesses that are just what the model would have chosen
+    /// stay, and after them comes the first that it chooses itself: the same tokens as one by one.
+    fn pass(
+        &mut self,
+        token: u32,
+        room: usize,
+        writer: &mut Writer,
+        run: &mut Run,
+        interrupt: &Interrupt,
+    ) -> Result<Choices, Stopped> {
+        let before = self.ledger.held().len();
+        let room = room.min(self.capacity() - before).saturating_sub(1);
+        let guesses = match writer.drafts && writer.begun.is_empty() {
+            true => self.drafter.guess(self.ledger.held(), token, room),
+            false => Vec::new(),
+        };
+        if guesses.is_empty() {
+            self.ledger.extend(&[token], interrupt)?;
+            return Ok(vec![self.first_choice(writer)?]);
+        }
+        let mut tokens = vec![token];
+        tokens.extend(&guesses);
+        let vocabulary = self.ledger.network().vocabulary();
+        let rows = self.ledger.extend_each(&tokens, interrupt)?;
+        let mut choices = Vec::new();
+        for (index, row) in rows.chunks_exact(vocabulary).enumerate() {
+            let choice = writer.sampler.choose(row)?;
+            choices.push(choice);
+            if guesses.get(index) != Some(&choice.0) {
+                break;
+            }
+        }
+        self.ledger.roll_back(before + choices.len());
+        let right = choices.len() - 1;
+        self.drafter.learn(guesses.len(), right);
+        run.drafted += guesses.len();
+        run.drafts_taken += right;
+        Ok(choices)
+    }
+
+    /// The choice after the last token that was read.
+    fn first_choice(&mut self, writer: &mut Writer) -> anyhow::Result<(u32, f32)> {
+        let logits = self.ledger.network().logits();
+        if !writer.begun.is_empty() {
+            let vocabulary = self.vocabulary.get_or_init(|| Vocabulary::of(&self.tokenizer));
+            let fitting = vocabulary.fitting(&self.tokenizer, &writer.begun);
+            if let Some(choice) = healing::likeliest(logits, fitting) {
+                return Ok(choice);
+            }
+        }
+        writer.sampler.choose(logits)
+    }
+}
+
+/// How one run chooses its tokens.
+struct Writer {
+    sampler: Sampler,
+    /// What the next tokens must begin with, because it stands there already.
+    begun: Vec<u8>,
+    drafts: bool,
+}
+
+impl Writer {
+    /// What a chosen token adds to the text that stands there.
+    fn new_bytes<'a>(&mut self, piece: &'a [u8]) -> &'a [u8] {
+        let known = self.begun.len().min(piece.len());
+        self.begun.drain(..known);
+        &piece[known..]
+    }
+}
+
+/// The account of one run.
+struct Run {
+    prompt_tokens: usize,
+    cached_tokens: usize,
+    tokens: usize,
+    sum_logprob: f32,
+    min_logprob: f32,
+    drafted: usize,
+    drafts_taken: usize,
+    prefill: Duration,
+    decode: Duration,
+}
+
+impl Run {
+    fn new(cached_tokens: usize, prompt_tokens: usize) -> Self {
+        Self {
+            prompt_tokens,
+            cached_tokens,
+            tokens: 0,
+            sum_logprob: 0.0,
+            min_logprob: 0.0,
+            drafted: 0,
+            drafts_taken: 0,
+            prefill: Duration::ZERO,
+            decode: Duration::ZERO,
+        }
+    }
+
+    fn count(&mut self, logprob: f32) {
+        self.tokens += 1;
+        self.sum_logprob += logprob;
+        self.min_logprob = self.min_logprob.min(logprob);
+    }
+
+    fn into_output(self, text: TextStream, finish: Finish) -> Output {
+        Output {
+            text: text.into_text(),
+            tokens: self.tokens,
+            prompt_tokens: self.prompt_tokens,
+            cached_tokens: self.cached_tokens,
+            finish,
+            mean_logprob: if self.tokens == 0 { 0.0 } else { self.sum_logprob / self.tokens as f32 },
+            min_logprob: self.min_logprob,
+            drafted: self.drafted,
+            drafts_taken: self.drafts_taken,
+            prefill: self.prefill,
+            decode: self.decode,
+        }
+    }
+}
+
+/// False if the pass was interrupted.
+fn goes_on(read: Result<(), Stopped>) -> anyhow::Result<bool> {
+    match read {
+        Ok(()) => Ok(true),
+        Err(Stopped::Interrupted) => Ok(false),
+        Err(Stopped::Failed(error)) => Err(error),
+    }
+}

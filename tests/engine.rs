@@ -1,0 +1,122 @@
+//! Whatever the engine does to be fast, its greedy answer is the one that it would give without: caches, slots, drafts.
+
+mod common;
+
+use std::path::Path;
+
+use common::real_model;
+use common::tiny_model::{Seeded, Tiny};
+use foretype::config::DeviceChoice;
+use foretype::engine::{Engine, Finish, Flow, Limits, Output, Prompt, Sampling};
+use foretype::interrupt::Interrupt;
+use foretype::model::store::{self, ModelFiles};
+
+const LIMITS: Limits = Limits { max_tokens: 24, time: None };
+
+fn load(files: &ModelFiles) -> Engine {
+    Engine::load(files, DeviceChoice::Cpu, Some(2), &mut |_| ()).unwrap()
+}
+
+fn tiny(folder: &Path) -> Engine {
+    let path = folder.join("tiny.gguf");
+    Tiny::default().write(&path);
+    load(&store::ensure(path.to_str().unwrap(), &mut |_| ()).unwrap())
+}
+
+fn run(engine: &mut Engine, prompt: &[u32]) -> Output {
+    engine.run(prompt, LIMITS, Sampling::Greedy, &Interrupt::new(), &mut |_| Flow::Continue).unwrap()
+}
+
+/// What an answer says, apart from what it cost.
+fn said(output: &Output) -> (String, usize, Finish) {
+    (output.text.clone(), output.tokens, output.finish)
+}
+
+/// Every prompt from nothing and token by token, against all of them in a row with everything on.
+fn compare(engine: &mut Engine, prompts: &[Vec<u32>]) -> (usize, usize) {
+    engine.set_drafts(false);
+    let mut plain = Vec::new();
+    for prompt in prompts {
+        engine.forget();
+        plain.push(said(&run(engine, prompt)));
+    }
+    engine.set_drafts(true);
+    let (mut cached, mut taken) = (0, 0);
+    for (prompt, plain) in prompts.iter().zip(&plain) {
+        let output = run(engine, prompt);
+        assert_eq!(
+            said(&output),
+            *plain,
+            "after {} tokens, {} of them cached",
+            prompt.len(),
+            output.cached_tokens
+        );
+        cached += output.cached_tokens;
+        taken += output.drafts_taken;
+    }
+    (cached, taken)
+}
+
+/// The beginnings of a text at which somebody types it, with two places in turn.
+fn typed(tokens: &[u32], places: &[usize], keys: usize) -> Vec<Vec<u32>> {
+    let key = |key: usize| places.iter().map(move |place| tokens[..place + key].to_vec());
+    (0..keys).flat_map(key).collect()
+}
+
+#[test]
+fn small_seeded_weights_answer_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = tiny(folder.path());
+    let mut seeded = Seeded(7);
+    let mut text: Vec<u32> = (0..200).map(|_| ((seeded.next() + 1.0) * 47.0) as u32 + 32).collect();
+    text.extend_from_within(20..120);
+    let (cached, taken) = compare(&mut engine, &typed(&text, &[40, 150, 260], 12));
+    assert!(cached > 0 && taken > 0, "{cached} tokens were cached, {taken} drafts were right");
+}
+
+#[test]
+fn the_real_model_answers_the_same() {
+    let mut engine = load(&real_model::files());
+    let source = include_str!("../src/completion/reuse.rs");
+    let tokens = engine.tokenize(source);
+    let (cached, taken) = compare(&mut engine, &typed(&tokens, &[150, 300], 5));
+    assert!(cached > 0 && taken > 0, "{cached} tokens were cached, {taken} drafts were right");
+}
+
+#[test]
+fn a_place_that_was_left_is_still_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = tiny(folder.path());
+    let text = |letter: u32| -> Vec<u32> { (0..150).map(|n| 32 + (n * letter) % 90).collect() };
+    let (here, there) = (text(7), text(11));
+    run(&mut engine, &here);
+    run(&mut engine, &there);
+    assert_eq!(run(&mut engine, &here).cached_tokens, here.len() - 1);
+    assert_eq!(run(&mut engine, &there).cached_tokens, there.len() - 1);
+}
+
+#[test]
+fn what_stands_before_the_cursor_is_begun_with_and_not_said_again() {
+    let mut engine = load(&real_model::files());
+    let mut tokens = engine.tokenize("def add(first, second):\n    return first + sec");
+    let whole = tokens.clone();
+    let begun = engine.take_back(&mut tokens, 1);
+    assert!(!begun.is_empty() && tokens.len() + 1 == whole.len());
+    let prompt = Prompt { tokens: &tokens, begun: &begun };
+    let limits = Limits { max_tokens: 4, time: None };
+    let run = engine.run_begun(prompt, limits, Sampling::Greedy, &Interrupt::new(), &mut |_| Flow::Continue);
+    assert!(run.as_ref().is_ok_and(|output| output.text.starts_with("ond")), "{run:?}");
+}
+
+#[test]
+fn an_interrupted_prompt_is_read_on_from_where_it_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = tiny(folder.path());
+    let prompt: Vec<u32> = (0..300).map(|n| 32 + n % 90).collect();
+    let interrupt = Interrupt::new();
+    interrupt.trigger();
+    let nothing = engine.run(&prompt, LIMITS, Sampling::Greedy, &interrupt, &mut |_| Flow::Continue).unwrap();
+    assert_eq!((nothing.finish, nothing.tokens), (Finish::Interrupted, 0));
+    assert_eq!(engine.read(&prompt, &Interrupt::new()).unwrap(), prompt.len());
+    assert_eq!(run(&mut engine, &prompt).cached_tokens, prompt.len() - 1);
+}
