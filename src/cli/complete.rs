@@ -9,8 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::{Global, jsonl, loading};
-use crate::completion::{self, Attempt, Trigger, Wish};
-use crate::context::SyntaxCache;
+use crate::completion::{self, Attempt, Desk, Trigger, Wish};
 use crate::documents::{Encoding, Position, Snapshot};
 use crate::interrupt::Interrupt;
 use crate::languages;
@@ -51,16 +50,9 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let offset = snapshot.offset_of(position, Encoding::Utf32);
     let mut engine = loading::engine(&settings)?;
     let wish = Wish { trigger: Trigger::Explicit, unhurried: true, ..Wish::default() };
-    let mut syntax = SyntaxCache::default();
-    let attempt = completion::complete(
-        &snapshot,
-        offset,
-        &wish,
-        &mut engine,
-        &mut syntax,
-        &settings,
-        &Interrupt::new(),
-    )?;
+    let mut desk = Desk::default();
+    let attempt =
+        completion::complete(&snapshot, offset, &wish, &mut engine, &mut desk, &settings, &Interrupt::new())?;
     let mut stdout = std::io::stdout().lock();
     if arguments.json {
         writeln!(stdout, "{}", answer(&attempt, Value::Null))?;
@@ -84,6 +76,9 @@ pub fn answer(attempt: &Attempt, id: Value) -> Value {
         "cached_tokens": attempt.cached_tokens,
         "finish": attempt.finish.name(),
         "mean_logprob": attempt.mean_logprob,
+        "min_logprob": attempt.min_logprob,
+        "drafted": attempt.drafted,
+        "drafts_taken": attempt.drafts_taken,
         "prefill_ms": ms(attempt.prefill),
         "decode_ms": ms(attempt.decode),
         "total_ms": ms(attempt.prefill + attempt.decode),

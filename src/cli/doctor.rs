@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::{Global, bench};
+use crate::cli::{Global, bench, sample};
 use crate::config;
 use crate::engine::Engine;
 use crate::model::store;
@@ -69,6 +69,7 @@ fn model(settings: &config::Settings) -> (Value, bool) {
     let load_ms = started.elapsed().as_millis() as u64;
     let measured = loaded.and_then(|mut engine| {
         let speed = bench::measure(&mut engine, 256, 32, 3)?;
+        let key = sample::keys(&mut engine, settings)?;
         let memory = engine.memory();
         Ok(json!({
             "name": files.manifest.name,
@@ -80,6 +81,7 @@ fn model(settings: &config::Settings) -> (Value, bool) {
             "decode_tokens_per_second": speed.decode.round(),
             "weights_mb": memory.weights / 1_000_000,
             "kv_cache_mb": memory.kv_cache / 1_000_000,
+            "key": key,
             "fim": engine.manifest().fim.is_some(),
         }))
     });

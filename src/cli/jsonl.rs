@@ -9,9 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cli::{complete, loading};
-use crate::completion::{self, Extent, Trigger, Wish};
+use crate::completion::{self, Desk, Extent, Trigger, Wish};
 use crate::config::Settings;
-use crate::context::SyntaxCache;
 use crate::documents::Snapshot;
 use crate::engine::Engine;
 use crate::interrupt::Interrupt;
@@ -43,7 +42,7 @@ enum Mode {
 
 pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut engine = loading::engine(settings)?;
-    let mut syntax = SyntaxCache::default();
+    let mut desk = Desk::default();
     let mut input = std::io::stdin().lock();
     let mut line = Vec::new();
     loop {
@@ -55,14 +54,14 @@ pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         if text.trim().is_empty() {
             continue;
         }
-        let answer = answer(&text, &mut engine, &mut syntax, settings);
+        let answer = answer(&text, &mut engine, &mut desk, settings);
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "{answer}")?;
         stdout.flush()?;
     }
 }
 
-fn answer(line: &str, engine: &mut Engine, syntax: &mut SyntaxCache, settings: &Settings) -> Value {
+fn answer(line: &str, engine: &mut Engine, desk: &mut Desk, settings: &Settings) -> Value {
     let request: Request = match serde_json::from_str(line) {
         Ok(request) => request,
         Err(error) => {
@@ -77,7 +76,7 @@ fn answer(line: &str, engine: &mut Engine, syntax: &mut SyntaxCache, settings: &
     };
     let started = Instant::now();
     let id = request.id.clone();
-    match attempt(request, engine, syntax, settings) {
+    match attempt(request, engine, desk, settings) {
         Ok(attempt) => {
             let mut answer = complete::answer(&attempt, id);
             answer["total_ms"] = json!((started.elapsed().as_secs_f64() * 1e6).round() / 1e3);
@@ -90,7 +89,7 @@ fn answer(line: &str, engine: &mut Engine, syntax: &mut SyntaxCache, settings: &
 fn attempt(
     request: Request,
     engine: &mut Engine,
-    syntax: &mut SyntaxCache,
+    desk: &mut Desk,
     settings: &Settings,
 ) -> anyhow::Result<completion::Attempt> {
     let Request { path, language, prefix, suffix, mode, max_tokens, .. } = request;
@@ -106,5 +105,5 @@ fn attempt(
     };
     let max_tokens = max_tokens.map(|most| most.min(1024));
     let wish = Wish { trigger: Trigger::Explicit, extent, max_tokens, unhurried: true, selected: None };
-    completion::complete(&snapshot, prefix.len(), &wish, engine, syntax, settings, &Interrupt::new())
+    completion::complete(&snapshot, prefix.len(), &wish, engine, desk, settings, &Interrupt::new())
 }

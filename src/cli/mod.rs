@@ -8,6 +8,7 @@ mod generate;
 mod jsonl;
 mod loading;
 mod models;
+mod sample;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

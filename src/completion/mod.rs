@@ -1,7 +1,12 @@
 //! The whole product as one function that reads like a story: a snapshot and an offset in, a suggestion out.
 
+mod alternatives;
+mod anchor;
 mod confidence;
+mod desk;
+mod haste;
 mod postprocess;
+mod progress;
 mod prompt;
 mod reuse;
 mod scene;
@@ -12,13 +17,16 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::config::Settings;
-use crate::context::SyntaxCache;
 use crate::documents::Snapshot;
-use crate::engine::{Engine, Finish, Flow, Limits, Output, Sampling};
+use crate::engine::{self, Engine, Finish, Flow, Limits, Output, Sampling};
 use crate::interrupt::Interrupt;
 
+pub use desk::Desk;
+pub use progress::Progress;
 pub use reuse::Reuse;
 
+use haste::Haste;
+use prompt::Reach;
 use scene::Scene;
 use stop::Stop;
 
@@ -69,6 +77,8 @@ pub struct Suggestion {
 #[derive(Clone, Debug)]
 pub struct Attempt {
     pub suggestion: Option<Suggestion>,
+    /// Other suggestions, where the user asked by a key.
+    pub alternatives: Vec<Suggestion>,
     /// What the model wrote, before the filters.
     pub raw_text: String,
     /// The trigger rule or filter that left nothing, by name.
@@ -78,6 +88,10 @@ pub struct Attempt {
     pub prompt_tokens: usize,
     pub cached_tokens: usize,
     pub mean_logprob: f32,
+    pub min_logprob: f32,
+    /// Tokens guessed without the model, and how many of them were right.
+    pub drafted: usize,
+    pub drafts_taken: usize,
     pub prefill: Duration,
     pub decode: Duration,
 }
@@ -91,32 +105,110 @@ pub fn complete(
     offset: usize,
     wish: &Wish,
     engine: &mut Engine,
-    syntax: &mut SyntaxCache,
+    desk: &mut Desk,
     settings: &Settings,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Attempt> {
     if let Some((range, text)) = &wish.selected {
-        return after_selected(snapshot, range, text, wish, engine, syntax, settings, interrupt);
+        return after_selected(snapshot, range, text, wish, engine, desk, settings, interrupt);
     }
-    let scene = Scene::look(snapshot, snapshot.clamp(offset), syntax);
+    suggest(snapshot, offset, wish, engine, desk, settings, interrupt, Waiting::Yes)
+}
+
+/// As [`complete`], to the end of what the model has to say: in idle time, when the answer has been given.
+///
+/// # Errors
+/// As [`complete`].
+pub fn complete_ahead(
+    snapshot: &Snapshot,
+    offset: usize,
+    wish: &Wish,
+    engine: &mut Engine,
+    desk: &mut Desk,
+    settings: &Settings,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Attempt> {
+    suggest(snapshot, offset, wish, engine, desk, settings, interrupt, Waiting::No)
+}
+
+/// Whether somebody waits for the answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Yes,
+    No,
+}
+
+#[allow(clippy::too_many_arguments)]
+fn suggest(
+    snapshot: &Snapshot,
+    offset: usize,
+    wish: &Wish,
+    engine: &mut Engine,
+    desk: &mut Desk,
+    settings: &Settings,
+    interrupt: &Interrupt,
+    waiting: Waiting,
+) -> anyhow::Result<Attempt> {
+    let scene = Scene::look(snapshot, snapshot.clamp(offset), &mut desk.syntax);
     let extent = match trigger::decide(&scene, wish, settings) {
         Ok(extent) => extent,
         Err(rule) => return Ok(Attempt::untried(rule)),
     };
 
     let max_tokens = wish.max_tokens.unwrap_or(settings.max_tokens);
-    let prompt = prompt::build(&scene, engine, settings, wish, max_tokens);
-    let hurry = (!wish.unhurried).then_some(settings.budget);
-    let limits = Limits { max_tokens, time: hurry };
+    let prompt = prompt::build(&scene, engine, desk, settings, wish, max_tokens, Reach::Now);
+    let waits = waiting == Waiting::Yes;
+    let limits = Limits { max_tokens, time: (waits && !wish.unhurried).then_some(settings.budget) };
     let mut stop = Stop::new(extent, &scene, &prompt.held_back);
-    let mut observe = |text: &str| if stop.holds(text) { Flow::Stop } else { Flow::Continue };
-    let output = engine.run(&prompt.tokens, limits, Sampling::Greedy, interrupt, &mut observe)?;
+    let mut haste = Haste::new(extent, wish, settings, waits);
+    let mut observe = |text: &str| {
+        let wanted =
+            prompt::give_back(&prompt.held_back, text).is_none_or(|text| desk.progress.publish(&text));
+        if !wanted {
+            interrupt.trigger();
+        }
+        if !wanted || stop.holds(text) || haste.is_enough(text) { Flow::Stop } else { Flow::Continue }
+    };
+    let reading = engine::Prompt { tokens: &prompt.tokens, begun: &prompt.begun };
+    let mut output = engine.run_begun(reading, limits, Sampling::Greedy, interrupt, &mut observe)?;
+    if haste.cut_short {
+        output.finish = Finish::Deadline;
+    }
 
     let text = prompt::give_back(&prompt.held_back, &output.text);
     let text = text.ok_or("dedent").and_then(|text| postprocess::apply(&scene, extent, output.finish, text));
     let text =
         text.and_then(|text| confidence::enough(&output, wish, settings).then_some(text).ok_or("confidence"));
-    Ok(Attempt::of(output, scene.offset, text))
+    let mut attempt = Attempt::of(output, scene.offset, text);
+    if waits && wish.trigger == Trigger::Explicit && !wish.unhurried && !interrupt.is_set() {
+        let limits = Limits { time: Some(settings.budget / 2), ..limits };
+        let first = &attempt.raw_text;
+        attempt.alternatives =
+            alternatives::write(&scene, extent, &prompt, first, limits, engine, interrupt)?;
+    }
+    Ok(attempt)
+}
+
+/// Read what a request at `offset` needs, and what later ones will need nearby; the tokens that were read. In idle time.
+///
+/// # Errors
+/// When the engine fails.
+pub fn warm_up(
+    snapshot: &Snapshot,
+    offset: usize,
+    engine: &mut Engine,
+    desk: &mut Desk,
+    settings: &Settings,
+    interrupt: &Interrupt,
+) -> anyhow::Result<usize> {
+    let scene = Scene::look(snapshot, snapshot.clamp(offset), &mut desk.syntax);
+    let wish = Wish::default();
+    let mut read = 0;
+    for reach in [Reach::Now, Reach::Soon] {
+        let prompt = prompt::build(&scene, engine, desk, settings, &wish, settings.max_tokens, reach);
+        read += engine.read(&prompt.tokens, interrupt)?;
+    }
+    Ok(read)
 }
 
 /// As [`complete`], as if the entry selected in the editor's menu had been taken already.
@@ -127,7 +219,7 @@ fn after_selected(
     selected: &str,
     wish: &Wish,
     engine: &mut Engine,
-    syntax: &mut SyntaxCache,
+    desk: &mut Desk,
     settings: &Settings,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Attempt> {
@@ -135,17 +227,20 @@ fn after_selected(
     let taken = snapshot.with_replaced(range.clone(), selected);
     let wish = Wish { selected: None, ..wish.clone() };
     let offset = range.start + selected.len();
-    let mut attempt = complete(&taken, offset, &wish, engine, syntax, settings, interrupt)?;
-    attempt.suggestion =
-        attempt.suggestion.map(|rest| Suggestion { text: format!("{selected}{}", rest.text), range });
+    let mut attempt = complete(&taken, offset, &wish, engine, desk, settings, interrupt)?;
+    let whole =
+        |rest: Suggestion| Suggestion { text: format!("{selected}{}", rest.text), range: range.clone() };
+    attempt.suggestion = attempt.suggestion.map(whole);
+    attempt.alternatives = attempt.alternatives.into_iter().map(whole).collect();
     Ok(attempt)
 }
 
 impl Attempt {
     /// Nothing was tried, because of this rule.
-    fn untried(rule: &'static str) -> Self {
+    pub fn untried(rule: &'static str) -> Self {
         Self {
             suggestion: None,
+            alternatives: Vec::new(),
             raw_text: String::new(),
             dropped_by: Some(rule),
             finish: Finish::Stop,
@@ -153,6 +248,9 @@ impl Attempt {
             prompt_tokens: 0,
             cached_tokens: 0,
             mean_logprob: 0.0,
+            min_logprob: 0.0,
+            drafted: 0,
+            drafts_taken: 0,
             prefill: Duration::ZERO,
             decode: Duration::ZERO,
         }
@@ -164,12 +262,16 @@ impl Attempt {
         Self {
             dropped_by: text.as_ref().err().copied(),
             suggestion: text.ok().map(|text| Suggestion { text, range: offset..offset }),
+            alternatives: Vec::new(),
             raw_text: output.text,
             finish: output.finish,
             tokens: output.tokens,
             prompt_tokens: output.prompt_tokens,
             cached_tokens: output.cached_tokens,
             mean_logprob: output.mean_logprob,
+            min_logprob: output.min_logprob,
+            drafted: output.drafted,
+            drafts_taken: output.drafts_taken,
             prefill: output.prefill,
             decode: output.decode,
         }

@@ -1,7 +1,7 @@
 //! The scene as tokens: fill-in-the-middle where the model has markers, else the text before the cursor alone.
 
-use crate::completion::Wish;
 use crate::completion::scene::Scene;
+use crate::completion::{Desk, Wish};
 use crate::config::Settings;
 use crate::context::{Window, window};
 use crate::engine::Engine;
@@ -11,12 +11,34 @@ use crate::model::manifest::{Fim, FimOrder};
 const SIZES: &[usize] = &[128, 256, 512, 1024, 1536, 2048, 4096, 8192];
 /// Bytes of code that a token stands for, at least. More tokens than the budget are cut off exactly.
 const BYTES_PER_TOKEN: usize = 3;
+/// Context where time does not matter.
+const UNHURRIED: usize = 1024;
 /// One part in this many of a fill-in-the-middle prompt is suffix.
 const SUFFIX_SHARE: usize = 4;
 
-/// A prompt, and the white space before the cursor that was left out of it.
+/// For which text a prompt is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// For the one that there is.
+    Now,
+    /// As far as it is known, for the one that there will be after some more lines: a long text is cut elsewhere then.
+    Soon,
+}
+
+impl Reach {
+    fn tokens(self) -> usize {
+        match self {
+            Self::Now => 0,
+            Self::Soon => 80,
+        }
+    }
+}
+
+/// A prompt, and what of the text before the cursor was left out of it.
 pub struct Prompt {
     pub tokens: Vec<u32>,
+    /// The last token before the cursor, taken back: the model begins with its text.
+    pub begun: Vec<u8>,
     pub held_back: HeldBack,
 }
 
@@ -29,42 +51,82 @@ pub struct HeldBack {
 }
 
 /// Build the prompt within the budget of tokens that the machine's speed allows.
-pub fn build(scene: &Scene, engine: &Engine, settings: &Settings, wish: &Wish, max_tokens: usize) -> Prompt {
-    let budget = context_tokens(engine, settings, wish, max_tokens);
-    let markers = engine.manifest().fim.as_ref().and_then(|fim| Markers::of(fim, engine));
+pub fn build(
+    scene: &Scene,
+    engine: &Engine,
+    desk: &mut Desk,
+    settings: &Settings,
+    wish: &Wish,
+    max_tokens: usize,
+    reach: Reach,
+) -> Prompt {
+    let budget = context_tokens(engine, &mut desk.context, settings, wish, max_tokens);
+    let fim = engine.manifest().fim.as_ref();
+    let markers = fim.and_then(|fim| Markers::of(fim, engine));
     let suffix_tokens = if markers.is_some() { budget / SUFFIX_SHARE } else { 0 };
-    let prefix_tokens = budget - suffix_tokens;
+    let most = Most { prefix: budget - suffix_tokens, suffix: suffix_tokens };
 
     let mut window = window(
         scene.snapshot,
         scene.tree.as_ref(),
         scene.language,
         scene.offset,
-        prefix_tokens * BYTES_PER_TOKEN,
-        suffix_tokens * BYTES_PER_TOKEN,
+        most.prefix * BYTES_PER_TOKEN,
+        most.suffix * BYTES_PER_TOKEN,
+        reach.tokens() * BYTES_PER_TOKEN,
     );
-    let held_back = match &markers {
-        Some(markers) if markers.mid_token => HeldBack::default(),
-        _ => hold_back(&mut window.prefix, scene),
+    let as_it_stands = markers.as_ref().is_some_and(|markers| markers.mid_token);
+    let anchored = !wish.unhurried
+        && markers.as_ref().is_some_and(|markers| markers.order == FimOrder::PrefixSuffixMiddle);
+    let mut typed = String::new();
+    let mut held_back = HeldBack::default();
+    if anchored {
+        (window, typed) = desk.anchors.divide(scene.snapshot, scene.offset, window);
+    }
+    if !as_it_stands {
+        held_back = hold_back(if anchored { &mut typed } else { &mut window.prefix }, scene);
+    }
+    let mut parts = Parts {
+        prefix: newest(prefix(&window, engine), most.prefix, reach.tokens()),
+        suffix: engine.tokenize(&window.suffix),
+        typed: engine.tokenize(&typed),
     };
+    parts.suffix.truncate(most.suffix);
+    // White space that is held back leaves whole tokens; else the last one may be half of what the model would write.
+    let mut begun = Vec::new();
+    if !as_it_stands && held_back.space.is_empty() {
+        let last = if anchored { &mut parts.typed } else { &mut parts.prefix };
+        begun = engine.take_back(last, usize::from(markers.is_none()));
+    }
     let tokens = match markers {
-        Some(markers) => markers.around(&window, scene, engine, prefix_tokens, suffix_tokens),
-        None => newest(prefix(&window, engine), prefix_tokens),
+        Some(markers) => markers.around(&parts, scene, engine),
+        None => parts.prefix,
     };
     // A model must read something before it writes.
     let tokens = if tokens.is_empty() { engine.tokenize("\n") } else { tokens };
-    Prompt { tokens, held_back }
+    Prompt { tokens, begun, held_back }
 }
 
-/// How many tokens of context can be read inside the time budget when nothing is cached.
-fn context_tokens(engine: &Engine, settings: &Settings, wish: &Wish, max_tokens: usize) -> usize {
+/// How many tokens of context can be read inside the time budget when nothing is cached. The size of the last prompt
+/// stays until the speed has clearly left it, because every cached token would be lost with it.
+fn context_tokens(
+    engine: &Engine,
+    last: &mut Option<usize>,
+    settings: &Settings,
+    wish: &Wish,
+    max_tokens: usize,
+) -> usize {
     let room = engine.capacity().saturating_sub(max_tokens + 16).max(64);
-    let affordable = match wish.unhurried {
-        true => 1024,
-        false => (engine.rates().prefill * settings.budget.as_secs_f64()) as usize,
+    if wish.unhurried {
+        return UNHURRIED.min(room);
+    }
+    let affordable = engine.rates().prefill * settings.budget.as_secs_f64();
+    let size = match *last {
+        Some(size) if (0.7 * size as f64..2.6 * size as f64).contains(&affordable) => size,
+        _ => SIZES.iter().rev().copied().find(|size| *size as f64 <= affordable).unwrap_or(SIZES[0]),
     };
-    let size = SIZES.iter().rev().find(|size| **size <= affordable).unwrap_or(&SIZES[0]);
-    (*size).min(room)
+    *last = Some(size);
+    size.min(room)
 }
 
 /// Take white space before the cursor off the prefix.
@@ -104,10 +166,27 @@ fn prefix(window: &Window, engine: &Engine) -> Vec<u32> {
     tokens
 }
 
-fn newest(mut tokens: Vec<u32>, most: usize) -> Vec<u32> {
-    let surplus = tokens.len().saturating_sub(most);
-    tokens.drain(..surplus);
+/// At most the `most` last tokens. The cut moves in steps of a quarter of that: seldom while the text grows. It is where
+/// it will be with `more` tokens.
+fn newest(mut tokens: Vec<u32>, most: usize, more: usize) -> Vec<u32> {
+    let surplus = (tokens.len() + more).saturating_sub(most);
+    let cut = surplus.next_multiple_of((most / 4).max(1)).min(tokens.len());
+    tokens.drain(..cut);
     tokens
+}
+
+/// Most tokens of each part.
+struct Most {
+    prefix: usize,
+    suffix: usize,
+}
+
+/// The text around the cursor as tokens.
+struct Parts {
+    prefix: Vec<u32>,
+    suffix: Vec<u32>,
+    /// What was typed since the anchor.
+    typed: Vec<u32>,
 }
 
 /// The ids of a model's fill-in-the-middle markers.
@@ -142,18 +221,9 @@ impl Markers {
     }
 
     /// Bavarian et al. 2022, arXiv 2207.14255. Each part is tokenised by itself; markers are put in by id.
-    fn around(
-        &self,
-        window: &Window,
-        scene: &Scene,
-        engine: &Engine,
-        most_prefix: usize,
-        most_suffix: usize,
-    ) -> Vec<u32> {
-        let prefix = newest(prefix(window, engine), most_prefix);
-        let mut suffix = engine.tokenize(&window.suffix);
-        suffix.truncate(most_suffix);
-        let mut tokens = Vec::with_capacity(prefix.len() + suffix.len() + 32);
+    fn around(&self, parts: &Parts, scene: &Scene, engine: &Engine) -> Vec<u32> {
+        let Parts { prefix, suffix, typed } = parts;
+        let mut tokens = Vec::with_capacity(prefix.len() + suffix.len() + typed.len() + 32);
         let name =
             scene.snapshot.path.as_deref().and_then(|path| path.file_name()).and_then(|name| name.to_str());
         if let (Some(file), Some(name)) = (self.file, name) {
@@ -175,6 +245,7 @@ impl Markers {
                 tokens.extend(prefix);
             }
         }
+        tokens.extend(typed);
         tokens
     }
 }
@@ -204,7 +275,10 @@ mod tests {
 
     #[test]
     fn the_newest_tokens_are_kept() {
-        assert_eq!(newest(vec![1, 2, 3, 4], 3), [2, 3, 4]);
-        assert_eq!(newest(vec![1, 2], 3), [1, 2]);
+        assert_eq!(newest(vec![1, 2, 3, 4], 3, 0), [2, 3, 4]);
+        assert_eq!(newest(vec![1, 2], 3, 0), [1, 2]);
+        // The cut stays until a quarter is full again.
+        let firsts: Vec<u32> = (0..8).map(|more| newest((0..20 + more).collect(), 16, 0)[0]).collect();
+        assert_eq!(firsts, [4, 8, 8, 8, 8, 12, 12, 12]);
     }
 }

@@ -56,7 +56,22 @@ impl Reuse {
     /// What remains of a remembered suggestion at `offset`: the text between its start and the cursor is the beginning
     /// of it, and all around is as it was. One that is typed to its end has nothing left to offer.
     pub fn lookup(&self, snapshot: &Snapshot, offset: usize) -> Option<Suggestion> {
-        self.matching(snapshot, offset).find(|memory| !memory.rejected).map(|memory| Suggestion {
+        self.offered(snapshot, offset).next()
+    }
+
+    /// All that [`Reuse::lookup`] may find, each text once, the latest first.
+    pub fn lookup_all(&self, snapshot: &Snapshot, offset: usize) -> Vec<Suggestion> {
+        let mut all: Vec<Suggestion> = Vec::new();
+        for suggestion in self.offered(snapshot, offset) {
+            if !all.iter().any(|known| known.text == suggestion.text) {
+                all.push(suggestion);
+            }
+        }
+        all
+    }
+
+    fn offered<'a>(&'a self, snapshot: &'a Snapshot, offset: usize) -> impl Iterator<Item = Suggestion> + 'a {
+        self.matching(snapshot, offset).filter(|memory| !memory.rejected).map(move |memory| Suggestion {
             text: memory.text[offset - memory.start..].to_owned(),
             range: offset..offset,
         })
@@ -171,6 +186,12 @@ mod tests {
         reuse.remember(&start, &suggestion("foo;", 8));
         assert_eq!(reuse.lookup(&start, 8).unwrap().text, "foo;");
         assert_eq!(reuse.lookup(&snapshot("let a = b"), 9).unwrap().text, "ar;");
+        let texts = |text: &str| -> Vec<String> {
+            let all = reuse.lookup_all(&snapshot(text), text.len());
+            all.into_iter().map(|suggestion| suggestion.text).collect()
+        };
+        assert_eq!(texts("let a = "), ["foo;", "bar;"]);
+        assert_eq!(texts("let a = f"), ["oo;"]);
         reuse.reject(&start, 8);
         assert!(reuse.lookup(&start, 8).is_none());
         assert!(reuse.was_rejected(&start, 8, "foo;"));

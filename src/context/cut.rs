@@ -24,7 +24,9 @@ pub struct Window {
 /// At most this share of the prefix's budget goes to what survives the cut.
 const HEAD_SHARE: usize = 3;
 
-/// Cut the text around `offset` to about these many bytes before and after it.
+/// Cut the text around `offset` to about these many bytes before and after it. With a `reach`, the cut is where it will
+/// be once as many bytes more are typed.
+#[allow(clippy::too_many_arguments)]
 pub fn window(
     snapshot: &Snapshot,
     tree: Option<&Tree>,
@@ -32,6 +34,7 @@ pub fn window(
     offset: usize,
     prefix_bytes: usize,
     suffix_bytes: usize,
+    reach: usize,
 ) -> Window {
     let text = &snapshot.text;
     let suffix_end = if text.len_bytes() - offset <= suffix_bytes {
@@ -42,35 +45,28 @@ pub fn window(
         if end > offset { end } else { snapshot.clamp(offset + suffix_bytes) }
     };
     let suffix = snapshot.slice(offset, suffix_end);
-    if offset <= prefix_bytes {
+    if offset + reach <= prefix_bytes {
         return Window { head: String::new(), prefix: snapshot.slice(0, offset), suffix };
     }
-    let start = cut_point(snapshot, offset, prefix_bytes);
-    let head =
-        tree.map_or_else(String::new, |tree| head(snapshot, tree, language, offset, start, prefix_bytes));
+    let start = cut_point(snapshot, offset, reach, prefix_bytes);
+    let head = tree.map_or_else(String::new, |tree| head(snapshot, tree, language, start, prefix_bytes));
     Window { head, prefix: snapshot.slice(start, offset), suffix }
 }
 
 /// Where the nearest text begins: a line's start that moves in steps of half the budget, so that between half of it
 /// and the whole is kept.
-fn cut_point(snapshot: &Snapshot, offset: usize, budget: usize) -> usize {
+fn cut_point(snapshot: &Snapshot, offset: usize, reach: usize, budget: usize) -> usize {
     let step = (budget / 2).max(1);
-    let target = (offset - budget).div_ceil(step) * step;
+    let target = (offset + reach - budget).div_ceil(step) * step;
     let line = snapshot.text.byte_to_line(target.min(offset));
     let next_line = snapshot.text.line_to_byte(line + 1);
     if next_line <= offset { next_line } else { snapshot.clamp(target) }
 }
 
-fn head(
-    snapshot: &Snapshot,
-    tree: &Tree,
-    language: &Language,
-    offset: usize,
-    start: usize,
-    budget: usize,
-) -> String {
+fn head(snapshot: &Snapshot, tree: &Tree, language: &Language, start: usize, budget: usize) -> String {
     let lost = |range: &Range<usize>| range.end <= start;
-    let signatures = scope::signatures(tree, snapshot, language, offset);
+    // Of the scopes around the cut, not the cursor: those do not change while somebody types.
+    let signatures = scope::signatures(tree, snapshot, language, start);
     let imports = scope::imports(tree, language, start);
     let mut left = budget / HEAD_SHARE;
     let mut take = |range: Range<usize>| {
@@ -109,7 +105,7 @@ mod tests {
         let snapshot = Snapshot::detached(None, "rust", &fixture.replacen("$0", "", 1));
         let language = languages::of("rust", None);
         let tree = SyntaxCache::default().tree(&snapshot, language);
-        window(&snapshot, tree.as_ref(), language, offset, prefix, suffix)
+        window(&snapshot, tree.as_ref(), language, offset, prefix, suffix, 0)
     }
 
     #[test]

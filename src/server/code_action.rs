@@ -3,8 +3,11 @@
 use serde_json::json;
 use tower_lsp::ls_types::*;
 
+use crate::documents::Snapshot;
 use crate::languages;
+use crate::server::convert;
 use crate::server::session::Session;
+use crate::worker::{Chore, Place};
 
 /// What such a line begins with where it opens something else.
 const OTHERS: &[&str] = &[
@@ -42,6 +45,7 @@ const OTHERS: &[&str] = &[
 pub fn handle(session: &Session, parameters: &CodeActionParams) -> Option<CodeActionResponse> {
     let uri = parameters.text_document.uri.as_str();
     let snapshot = session.allowed_snapshot(uri)?;
+    warm_up(session, &snapshot, parameters.range);
     let language = languages::of(&snapshot.language_id, snapshot.path.as_deref());
     let line = parameters.range.start.line as usize;
     if language.functions.is_empty() || line >= snapshot.text.len_lines() {
@@ -66,4 +70,12 @@ pub fn handle(session: &Session, parameters: &CodeActionParams) -> Option<CodeAc
         ..CodeAction::default()
     };
     Some(vec![CodeActionOrCommand::CodeAction(action)])
+}
+
+/// Editors ask for actions wherever the cursor comes to rest: the next suggestion is likely to be wanted there.
+fn warm_up(session: &Session, snapshot: &Snapshot, range: Range) {
+    let Some(worker) = session.worker().filter(|_| range.start == range.end) else { return };
+    let offset = snapshot.offset_of(convert::position(range.start), session.encoding());
+    let place = Place { snapshot: snapshot.clone(), offset, settings: session.settings() };
+    worker.add_chore(Chore::WarmUp(place));
 }

@@ -3,10 +3,11 @@
 use tower_lsp::jsonrpc::Result;
 use tower_lsp::ls_types::*;
 
-use crate::completion::{Trigger, Wish};
+use crate::completion::{Suggestion, Trigger, Wish};
+use crate::documents::Snapshot;
 use crate::server::convert;
 use crate::server::session::Session;
-use crate::server::suggest::{Suggested, suggest};
+use crate::server::suggest::suggest;
 
 /// Characters of a label; the rest is in the documentation.
 const LABEL: usize = 60;
@@ -21,12 +22,18 @@ pub async fn handle(session: &Session, parameters: CompletionParams) -> Result<O
     let Some(suggested) = suggest(session, at.text_document.uri.as_str(), at.position, wish).await else {
         return Ok(None);
     };
-    let list = CompletionList { is_incomplete: true, items: vec![item(session, &suggested, at.position)] };
+    let item = |suggestion| item(session, &suggested.snapshot, suggestion, at.position);
+    let items = suggested.suggestions.iter().map(item).collect();
+    let list = CompletionList { is_incomplete: true, items };
     Ok(Some(CompletionResponse::List(list)))
 }
 
-fn item(session: &Session, suggested: &Suggested, position: Position) -> CompletionItem {
-    let Suggested { snapshot, suggestion } = suggested;
+fn item(
+    session: &Session,
+    snapshot: &Snapshot,
+    suggestion: &Suggestion,
+    position: Position,
+) -> CompletionItem {
     // Menus keep only entries that begin with the word before the cursor: the entry replaces that word by itself.
     let (before, _) = snapshot.line_around(suggestion.range.start);
     let word_start = before

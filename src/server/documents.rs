@@ -17,8 +17,14 @@ pub fn opened(session: &Session, parameters: DidOpenTextDocumentParams) {
 pub fn changed(session: &Session, parameters: DidChangeTextDocumentParams) {
     let document = parameters.text_document;
     let changes: Vec<Change> = parameters.content_changes.into_iter().map(change).collect();
-    if !session.documents().change(document.uri.as_str(), document.version, &changes, session.encoding()) {
-        tracing::warn!("a change of {} came, which is not open", document.uri.as_str());
+    let uri = document.uri.as_str();
+    if !session.documents().change(uri, document.version, &changes, session.encoding()) {
+        tracing::warn!("a change of {uri} came, which is not open");
+        return;
+    }
+    let snapshot = session.documents().get(uri).cloned();
+    if let (Some(worker), Some(snapshot)) = (session.worker(), snapshot) {
+        worker.changed(&snapshot);
     }
 }
 

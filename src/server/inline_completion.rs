@@ -3,7 +3,7 @@
 use tower_lsp::jsonrpc::Result;
 use tower_lsp::ls_types::Command;
 
-use crate::completion::{Trigger, Wish};
+use crate::completion::{Suggestion, Trigger, Wish};
 use crate::documents::Snapshot;
 use crate::server::protocol::{
     InlineCompletionContext, InlineCompletionItem, InlineCompletionList, InlineCompletionParams,
@@ -22,7 +22,9 @@ pub async fn handle(
     let InlineCompletionParams { text_document, position, context } = parameters;
     let wish = |snapshot: &Snapshot| wish(session, snapshot, context);
     let Some(suggested) = suggest(session, &text_document.uri, position, wish).await else { return Ok(None) };
-    Ok(Some(InlineCompletionList { items: vec![item(session, &text_document.uri, suggested)] }))
+    let Suggested { snapshot, suggestions } = suggested;
+    let item = |suggestion| item(session, &text_document.uri, &snapshot, suggestion);
+    Ok(Some(InlineCompletionList { items: suggestions.into_iter().map(item).collect() }))
 }
 
 fn wish(session: &Session, snapshot: &Snapshot, context: InlineCompletionContext) -> Wish {
@@ -36,13 +38,12 @@ fn wish(session: &Session, snapshot: &Snapshot, context: InlineCompletionContext
     Wish { trigger, selected, ..Wish::default() }
 }
 
-fn item(session: &Session, uri: &str, suggested: Suggested) -> InlineCompletionItem {
-    let Suggested { snapshot, suggestion } = suggested;
+fn item(session: &Session, uri: &str, snapshot: &Snapshot, suggestion: Suggestion) -> InlineCompletionItem {
     let command = Command {
         title: "Accepted".to_owned(),
         command: accept::COMMAND.to_owned(),
         arguments: Some(vec![serde_json::json!({"uri": uri, "text": suggestion.text})]),
     };
-    let range = convert::range(&snapshot, &suggestion.range, session.encoding());
+    let range = convert::range(snapshot, &suggestion.range, session.encoding());
     InlineCompletionItem { insert_text: suggestion.text, range, command }
 }

@@ -5,6 +5,7 @@ mod code_action;
 mod completion;
 mod configuration;
 mod convert;
+mod counters;
 mod documents;
 mod execute_command;
 mod exit;
@@ -84,6 +85,7 @@ pub async fn run(
     .custom_method("textDocument/didShowCompletion", Backend::did_show_completion)
     .custom_method("textDocument/didPartiallyAcceptCompletion", Backend::did_partially_accept_completion)
     .custom_method("foretype/viewFileText", Backend::view_file_text)
+    .custom_method("foretype/counters", Backend::counters)
     .custom_method(frames::UNREADABLE, Backend::unreadable)
     .finish();
     let (service, exit) = exit::watch(service);
@@ -131,6 +133,10 @@ impl Backend {
         parameters: protocol::DidPartiallyAcceptCompletionParams,
     ) {
         accept::partially_accepted(&self.session, &parameters);
+    }
+
+    async fn counters(&self, _: LSPAny) -> Result<LSPAny> {
+        Ok(counters::handle(&self.session))
     }
 
     async fn unreadable(&self) -> Result<()> {

@@ -35,7 +35,7 @@ pub struct Session {
     facts: OnceLock<ClientFacts>,
     worker: OnceLock<Worker>,
     documents: Mutex<Documents>,
-    reuse: Mutex<Reuse>,
+    reuse: Arc<Mutex<Reuse>>,
     /// Layers from the client: its options, its settings.
     layers: Mutex<Layers>,
     settings: Mutex<Arc<Settings>>,
@@ -61,7 +61,7 @@ impl Session {
             facts: OnceLock::new(),
             worker: OnceLock::new(),
             documents: Mutex::default(),
-            reuse: Mutex::default(),
+            reuse: Arc::default(),
             layers: Mutex::default(),
             settings: Mutex::new(Arc::new(Settings::default())),
             told: Mutex::default(),
@@ -82,7 +82,7 @@ impl Session {
         let listener = Box::new(move |new| {
             status.send_replace(Some(new));
         });
-        let worker = Worker::start(self.settings(), loader, listener)?;
+        let worker = Worker::start(self.settings(), loader, listener, self.reuse.clone())?;
         if self.worker.set(worker).is_err() {
             anyhow::bail!("initialize came twice");
         }

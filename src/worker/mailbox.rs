@@ -1,31 +1,45 @@
-//! The inference thread's mailbox: at most one suggestion waits, the newest; code waits in a queue; a restart goes first.
+//! The inference thread's mailbox: at most one suggestion waits, the newest; code waits in a queue; a restart goes first;
+//! chores are for when nothing else is there.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use crate::completion::{Attempt, Progress, Wish};
 use crate::config::Settings;
+use crate::documents::Snapshot;
 use crate::interrupt::Interrupt;
-use crate::worker::jobs::{Completion, Generation, Outcome};
+use crate::worker::chores::Chores;
+use crate::worker::counters::Counters;
+use crate::worker::flight::Flight;
+use crate::worker::jobs::{Answer, Chore, Completion, Generation, Made, Outcome, Place};
 
 /// What the thread does next.
 pub enum Job {
     Load(Arc<Settings>),
-    Complete(Completion),
+    Complete(Place, Wish, Interrupt),
     Generate(Generation),
+    Chore(Chore, Interrupt),
 }
 
 /// What runs now.
 enum Running {
     Nothing,
-    Completion(Interrupt),
+    Completion(Flight),
     Generation(Interrupt),
+    Chore(Interrupt),
 }
 
 struct Inbox {
     load: Option<Arc<Settings>>,
-    completion: Option<Completion>,
+    completion: Option<(u64, Completion)>,
     generations: VecDeque<Generation>,
+    chores: Chores,
     running: Running,
+    /// When what runs was told to stop.
+    stopped: Option<Instant>,
+    /// The number of the last completion.
+    ticket: u64,
     settings: Arc<Settings>,
     /// False once loading failed: nothing can be answered until a restart.
     loadable: bool,
@@ -36,17 +50,9 @@ struct Inbox {
 pub struct Mailbox {
     inbox: Mutex<Inbox>,
     arrived: Condvar,
-}
-
-impl Job {
-    /// Answer without having worked.
-    pub fn refuse(self, reason: &str) {
-        match self {
-            Self::Load(_) => {}
-            Self::Complete(job) => (job.answer)(Outcome::Failed(reason.to_owned())),
-            Self::Generate(job) => (job.answer)(Outcome::Failed(reason.to_owned())),
-        }
-    }
+    /// Of the completion that runs.
+    pub progress: Progress,
+    pub counters: Arc<Counters>,
 }
 
 impl Mailbox {
@@ -56,33 +62,86 @@ impl Mailbox {
             load: Some(settings.clone()),
             completion: None,
             generations: VecDeque::new(),
+            chores: Chores::default(),
             running: Running::Nothing,
+            stopped: None,
+            ticket: 0,
             settings,
             loadable: true,
             quit: false,
         };
-        Self { inbox: Mutex::new(inbox), arrived: Condvar::new() }
+        let (arrived, progress, counters) = (Condvar::new(), Progress::default(), Arc::default());
+        Self { inbox: Mutex::new(inbox), arrived, progress, counters }
     }
 
-    /// A suggestion is wanted; the one that waits or runs is out of date now. While code is written, none is made.
-    pub fn complete(&self, job: Completion) {
+    /// A suggestion is wanted; its ticket. One that waits is out of date now; so is one that runs, unless this asker
+    /// types what it writes: then it is joined. While code is written, no suggestion is made.
+    pub fn complete(&self, job: Completion) -> u64 {
+        Counters::count(&self.counters.requests);
         let mut inbox = self.lock();
+        inbox.ticket += 1;
+        let ticket = inbox.ticket;
         let writes_code = matches!(inbox.running, Running::Generation(_)) || !inbox.generations.is_empty();
         let no_model = !inbox.loadable && inbox.load.is_none();
         if inbox.quit || writes_code || no_model {
             drop(inbox);
             (job.answer)(Outcome::Superseded);
-            return;
+            return ticket;
         }
-        if let Running::Completion(interrupt) = &inbox.running {
-            interrupt.trigger();
-        }
-        let superseded = inbox.completion.replace(job);
+        inbox.chores.clear();
+        let waiting = inbox.completion.take().map(|(_, job)| job.answer);
+        let running = if let Running::Completion(flight) = &mut inbox.running
+            && flight.suits(&job)
+            && self.progress.follow(&job.place.snapshot, Some(job.place.offset))
+        {
+            Counters::count(&self.counters.adopted);
+            flight.join(ticket, job.answer)
+        } else {
+            let stopped = inbox.stop_running();
+            inbox.completion = Some((ticket, job));
+            stopped
+        };
         drop(inbox);
         self.arrived.notify_one();
-        if let Some(old) = superseded {
-            (old.answer)(Outcome::Superseded);
+        supersede([waiting, running]);
+        ticket
+    }
+
+    /// Who asked for the suggestion with this ticket does not want it any more.
+    pub fn cancel(&self, ticket: u64) {
+        let mut inbox = self.lock();
+        let waits = inbox.completion.as_ref().is_some_and(|(waiting, _)| *waiting == ticket);
+        let waiting = if waits { inbox.completion.take().map(|(_, job)| job.answer) } else { None };
+        let runs = matches!(&inbox.running, Running::Completion(flight) if flight.ends_with(ticket));
+        let running = if runs { inbox.stop_running() } else { None };
+        drop(inbox);
+        supersede([waiting, running]);
+    }
+
+    /// A document has a new text. A decode that has written the difference, or may still write it, goes on; another one
+    /// for this document stops.
+    pub fn changed(&self, snapshot: &Snapshot) {
+        let mut inbox = self.lock();
+        if !self.progress.is_of(&snapshot.uri) {
+            return;
         }
+        let follows = self.progress.follow(snapshot, None);
+        let stopped = match &mut inbox.running {
+            Running::Completion(flight) if follows => {
+                flight.keep();
+                None
+            }
+            Running::Completion(_) | Running::Chore(_) if !follows => inbox.stop_running(),
+            _ => None,
+        };
+        drop(inbox);
+        supersede([stopped]);
+    }
+
+    /// Something to do when nobody wants anything.
+    pub fn add_chore(&self, chore: Chore) {
+        self.lock().chores.add(chore);
+        self.arrived.notify_one();
     }
 
     /// Code is wanted; a suggestion makes room for it.
@@ -93,12 +152,14 @@ impl Mailbox {
             (job.answer)(Outcome::Superseded);
             return;
         }
-        if let Running::Completion(interrupt) = &inbox.running {
-            interrupt.trigger();
-        }
+        let stopped = match inbox.running {
+            Running::Generation(_) => None,
+            _ => inbox.stop_running(),
+        };
         inbox.generations.push_back(job);
         drop(inbox);
         self.arrived.notify_one();
+        supersede([stopped]);
     }
 
     /// Load anew with these settings; what runs is stopped.
@@ -106,9 +167,11 @@ impl Mailbox {
         let mut inbox = self.lock();
         inbox.settings = settings.clone();
         inbox.load = Some(settings);
-        inbox.interrupt_running();
+        inbox.chores.clear();
+        let stopped = inbox.stop_running();
         drop(inbox);
         self.arrived.notify_one();
+        supersede([stopped]);
     }
 
     /// Load anew with the same settings.
@@ -121,16 +184,16 @@ impl Mailbox {
     pub fn quit(&self) {
         let mut inbox = self.lock();
         inbox.quit = true;
-        inbox.interrupt_running();
-        let completion = inbox.completion.take();
+        let running = inbox.stop_running();
+        let waiting = inbox.completion.take().map(|(_, job)| job.answer);
         let generations: Vec<_> = inbox.generations.drain(..).collect();
         drop(inbox);
         self.arrived.notify_one();
-        completion.into_iter().for_each(|job| (job.answer)(Outcome::Superseded));
+        supersede([running, waiting]);
         generations.into_iter().for_each(|job| (job.answer)(Outcome::Superseded));
     }
 
-    /// Wait for the next job; `None` when it is time to end. A job whose interrupt is set already is answered here.
+    /// Wait for the next job; `None` when it is time to end.
     pub fn next(&self) -> Option<Job> {
         let mut inbox = self.lock();
         loop {
@@ -144,23 +207,51 @@ impl Mailbox {
                 inbox.running = Running::Generation(job.interrupt.clone());
                 return Some(Job::Generate(job));
             }
-            if let Some(job) = inbox.completion.take() {
-                if job.interrupt.is_set() {
-                    drop(inbox);
-                    (job.answer)(Outcome::Superseded);
-                    inbox = self.lock();
-                    continue;
-                }
-                inbox.running = Running::Completion(job.interrupt.clone());
-                return Some(Job::Complete(job));
+            if let Some((ticket, Completion { place, wish, answer })) = inbox.completion.take() {
+                let flight = Flight::new(ticket, wish.clone(), answer);
+                let interrupt = flight.interrupt.clone();
+                self.progress.begin(&place.snapshot, place.offset);
+                inbox.running = Running::Completion(flight);
+                return Some(Job::Complete(place, wish, interrupt));
             }
-            inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+            if let Some(chore) = inbox.chores.next() {
+                let interrupt = Interrupt::new();
+                match &chore {
+                    Chore::GoOn(place, _) => self.progress.begin(&place.snapshot, place.offset),
+                    Chore::LookAhead(place, text) => {
+                        self.progress.begin_after(&place.snapshot, place.offset, text);
+                    }
+                    Chore::WarmUp(_) => self.progress.end(),
+                }
+                inbox.running = Running::Chore(interrupt.clone());
+                return Some(Job::Chore(chore, interrupt));
+            }
+            inbox = match inbox.chores.wait() {
+                Some(time) => {
+                    let woken = self.arrived.wait_timeout(inbox, time);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner),
+            };
         }
     }
 
-    /// The job that ran has been answered.
-    pub fn finished(&self) {
-        self.lock().running = Running::Nothing;
+    /// The job that ran is done; `attempt` is what a completion ended with, `None` if it ended by a panic.
+    pub fn finished(&self, attempt: Option<Outcome<Attempt>>) {
+        let mut inbox = self.lock();
+        let running = std::mem::replace(&mut inbox.running, Running::Nothing);
+        self.progress.end();
+        if let Some(stopped) = inbox.stopped.take() {
+            self.counters.stopped(stopped.elapsed());
+        }
+        drop(inbox);
+        let Running::Completion(flight) = running else { return };
+        let (Some(answer), joined) = flight.land() else { return };
+        answer(match attempt {
+            Some(Outcome::Done(attempt)) => Outcome::Done(Made { attempt, joined }),
+            Some(Outcome::Failed(reason)) => Outcome::Failed(reason),
+            Some(Outcome::Superseded) | None => Outcome::Superseded,
+        });
     }
 
     /// Whether there is a model now. Without one, waiting suggestions are answered.
@@ -169,7 +260,7 @@ impl Mailbox {
         inbox.loadable = loaded;
         let waiting = if loaded { None } else { inbox.completion.take() };
         drop(inbox);
-        waiting.into_iter().for_each(|job| (job.answer)(Outcome::Superseded));
+        supersede([waiting.map(|(_, job)| job.answer)]);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inbox> {
@@ -178,42 +269,73 @@ impl Mailbox {
 }
 
 impl Inbox {
-    fn interrupt_running(&self) {
-        match &self.running {
-            Running::Nothing => {}
-            Running::Completion(interrupt) | Running::Generation(interrupt) => interrupt.trigger(),
-        }
+    /// Stop what runs; who waits for it is given back to be told.
+    fn stop_running(&mut self) -> Option<Answer> {
+        let waiting = match &mut self.running {
+            Running::Nothing => return None,
+            Running::Completion(flight) => flight.stop(),
+            Running::Generation(interrupt) | Running::Chore(interrupt) => {
+                interrupt.trigger();
+                None
+            }
+        };
+        self.stopped.get_or_insert_with(Instant::now);
+        waiting
     }
+}
+
+/// Tell these that they get nothing.
+fn supersede(answers: impl IntoIterator<Item = Option<Answer>>) {
+    answers.into_iter().flatten().for_each(|answer| answer(Outcome::Superseded));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::completion::Wish;
-    use crate::documents::Snapshot;
     use crate::engine::Flow;
     use crate::generation::Request;
     use std::sync::mpsc::{Receiver, channel};
 
-    fn completion() -> (Completion, Interrupt, Receiver<&'static str>) {
-        let (sender, receiver) = channel();
-        let interrupt = Interrupt::new();
-        let job = Completion {
-            snapshot: Snapshot::detached(None, "rust", ""),
-            offset: 0,
-            wish: Wish::default(),
+    fn place(text: &str, offset: usize) -> Place {
+        Place {
+            snapshot: Snapshot::detached(None, "rust", text),
+            offset,
             settings: Arc::new(Settings::default()),
-            interrupt: interrupt.clone(),
+        }
+    }
+
+    fn completion_at(text: &str, offset: usize) -> (Completion, Receiver<&'static str>) {
+        let (sender, receiver) = channel();
+        let job = Completion {
+            place: place(text, offset),
+            wish: Wish::default(),
             answer: Box::new(move |outcome| {
                 let name = match outcome {
-                    Outcome::Done(_) => "done",
+                    Outcome::Done(Made { joined: false, .. }) => "done",
+                    Outcome::Done(Made { joined: true, .. }) => "joined",
                     Outcome::Superseded => "superseded",
                     Outcome::Failed(_) => "failed",
                 };
                 let _ = sender.send(name);
             }),
         };
-        (job, interrupt, receiver)
+        (job, receiver)
+    }
+
+    fn completion() -> (Completion, Receiver<&'static str>) {
+        completion_at("", 0)
+    }
+
+    fn attempt() -> Option<Outcome<Attempt>> {
+        Some(Outcome::Done(Attempt::untried("test")))
+    }
+
+    /// The interrupt of the completion that comes next.
+    fn run(mailbox: &Mailbox) -> Interrupt {
+        match mailbox.next() {
+            Some(Job::Complete(_, _, interrupt)) => interrupt,
+            _ => panic!("no completion"),
+        }
     }
 
     fn generation() -> Generation {
@@ -236,32 +358,96 @@ mod tests {
     #[test]
     fn the_newest_suggestion_wins_and_the_others_are_answered() {
         let mailbox = loaded();
-        let (first, first_interrupt, first_answer) = completion();
+        let (first, first_answer) = completion_at("a", 1);
         mailbox.complete(first);
-        let Some(Job::Complete(running)) = mailbox.next() else { panic!("no completion") };
-        let (second, _, second_answer) = completion();
+        let interrupt = run(&mailbox);
+        let (second, second_answer) = completion_at("b", 1);
         mailbox.complete(second);
-        assert!(first_interrupt.is_set());
-        let (third, _, third_answer) = completion();
+        assert!(interrupt.is_set());
+        assert_eq!(first_answer.recv(), Ok("superseded"));
+        let (third, third_answer) = completion_at("c", 1);
         mailbox.complete(third);
         assert_eq!(second_answer.recv(), Ok("superseded"));
-        (running.answer)(Outcome::Superseded);
-        assert_eq!(first_answer.recv(), Ok("superseded"));
-        mailbox.finished();
-        assert!(matches!(mailbox.next(), Some(Job::Complete(_))));
+        mailbox.finished(attempt());
+        run(&mailbox);
         assert!(third_answer.try_recv().is_err());
+        mailbox.finished(attempt());
+        assert_eq!(third_answer.recv(), Ok("done"));
+        assert_eq!(mailbox.counters.stop_micros().len(), 1);
+    }
+
+    #[test]
+    fn who_types_what_is_written_joins_and_the_others_interrupt() {
+        let mailbox = loaded();
+        let (first, first_answer) = completion_at("let a = ;", 8);
+        let ticket = mailbox.complete(first);
+        let interrupt = run(&mailbox);
+        mailbox.progress.publish("foo");
+        // The key comes first, then the old request is cancelled, then the new one comes.
+        mailbox.changed(&place("let a = f;", 9).snapshot);
+        mailbox.cancel(ticket);
+        let (second, second_answer) = completion_at("let a = f;", 9);
+        let ticket = mailbox.complete(second);
+        assert_eq!(first_answer.recv(), Ok("superseded"));
+        assert!(!interrupt.is_set());
+        mailbox.finished(attempt());
+        assert_eq!(second_answer.recv(), Ok("joined"));
+        mailbox.cancel(ticket);
+
+        let (third, third_answer) = completion_at("let a = ;", 8);
+        mailbox.complete(third);
+        let interrupt = run(&mailbox);
+        mailbox.progress.publish("foo");
+        mailbox.changed(&place("let a = x;", 9).snapshot);
+        assert!(interrupt.is_set());
+        assert_eq!(third_answer.recv(), Ok("superseded"));
+    }
+
+    #[test]
+    fn a_cancelled_suggestion_stops_or_never_begins() {
+        let mailbox = loaded();
+        let (first, first_answer) = completion();
+        let ticket = mailbox.complete(first);
+        let interrupt = run(&mailbox);
+        mailbox.cancel(ticket);
+        assert!(interrupt.is_set());
+        assert_eq!(first_answer.recv(), Ok("superseded"));
+        let (second, second_answer) = completion_at("b", 1);
+        let ticket = mailbox.complete(second);
+        mailbox.cancel(ticket);
+        assert_eq!(second_answer.recv(), Ok("superseded"));
+    }
+
+    #[test]
+    fn chores_yield_and_are_forgotten_when_something_is_wanted() {
+        let mailbox = loaded();
+        let add = || mailbox.add_chore(Chore::GoOn(place("a", 1), Wish::default()));
+        add();
+        let Some(Job::Chore(Chore::GoOn(..), interrupt)) = mailbox.next() else { panic!("no chore") };
+        add();
+        mailbox.complete(completion_at("b", 1).0);
+        assert!(interrupt.is_set());
+        mailbox.finished(None);
+        run(&mailbox);
+        mailbox.finished(attempt());
+        mailbox.add_chore(Chore::LookAhead(place("b", 1), "c".to_owned()));
+        // Only the newest chore of a kind is left, and it waits for a pause.
+        mailbox.add_chore(Chore::LookAhead(place("b", 1), "d".to_owned()));
+        assert!(matches!(mailbox.next(), Some(Job::Chore(Chore::LookAhead(_, text), _)) if text == "d"));
+        mailbox.changed(&place("bd", 2).snapshot);
+        mailbox.finished(None);
     }
 
     #[test]
     fn code_goes_before_suggestions_and_they_do_not_wait_for_it() {
         let mailbox = loaded();
         mailbox.generate(generation());
-        let (job, _, answer) = completion();
+        let (job, answer) = completion();
         mailbox.complete(job);
         assert_eq!(answer.recv(), Ok("superseded"));
         assert!(matches!(mailbox.next(), Some(Job::Generate(_))));
-        mailbox.finished();
-        let (job, _, answer) = completion();
+        mailbox.finished(None);
+        let (job, answer) = completion();
         mailbox.complete(job);
         assert!(answer.try_recv().is_err());
     }
@@ -269,12 +455,12 @@ mod tests {
     #[test]
     fn everything_that_waits_is_answered_at_the_end() {
         let mailbox = loaded();
-        let (job, _, answer) = completion();
+        let (job, answer) = completion();
         mailbox.complete(job);
         mailbox.quit();
         assert_eq!(answer.recv(), Ok("superseded"));
         assert!(mailbox.next().is_none());
-        let (late, _, answer) = completion();
+        let (late, answer) = completion();
         mailbox.complete(late);
         assert_eq!(answer.recv(), Ok("superseded"));
     }
@@ -282,12 +468,12 @@ mod tests {
     #[test]
     fn without_a_model_nothing_waits() {
         let mailbox = Mailbox::new(Arc::new(Settings::default()));
-        let (job, _, answer) = completion();
+        let (job, answer) = completion();
         mailbox.complete(job);
         assert!(matches!(mailbox.next(), Some(Job::Load(_))));
         mailbox.set_loaded(false);
         assert_eq!(answer.recv(), Ok("superseded"));
-        let (job, _, answer) = completion();
+        let (job, answer) = completion();
         mailbox.complete(job);
         assert_eq!(answer.recv(), Ok("superseded"));
         mailbox.restart(Arc::new(Settings::default()));

@@ -8,7 +8,7 @@ use foretype::engine::Engine;
 use foretype::engine::tokenizer::Tokenizer;
 use foretype::interrupt::Interrupt;
 use foretype::model::gguf::GgufFile;
-use foretype::model::manifest::{self, FETCHED};
+use foretype::model::manifest::{self, FETCHED, Fim, FimOrder};
 use foretype::model::{Memory, Network, Stopped};
 use foretype::worker::Loader;
 
@@ -22,6 +22,10 @@ pub struct Script {
     pub pace: Duration,
     /// Tokens that were read one by one so far: all that were written.
     pub steps: Arc<AtomicUsize>,
+    /// Where the first would be written, the second is nearly as likely.
+    pub second_best: Option<(char, char)>,
+    /// The model fills in the middle, as it stands.
+    pub fills_in: Option<FimOrder>,
     /// Panic where this text has been read.
     pub panics_after: Option<String>,
 }
@@ -32,6 +36,8 @@ impl Script {
             lines: lines.iter().map(|(after, text)| ((*after).to_owned(), (*text).to_owned())).collect(),
             pace: Duration::ZERO,
             steps: Arc::default(),
+            second_best: None,
+            fills_in: None,
             panics_after: None,
         }
     }
@@ -55,7 +61,17 @@ impl Script {
         Tiny::default().write(&path);
         let tokenizer = Tokenizer::from_gguf(&GgufFile::open(&path).unwrap()).unwrap();
         let network = Scripted { script: self.clone(), tokens: Vec::new(), logits: Vec::new() };
-        Engine::with_network(Box::new(network), tokenizer, manifest::find(FETCHED).unwrap())
+        let mut manifest = manifest::find(FETCHED).unwrap();
+        manifest.fim = self.fills_in.map(|order| Fim {
+            prefix: MARKERS[1].to_owned(),
+            suffix: MARKERS[2].to_owned(),
+            middle: MARKERS[3].to_owned(),
+            end: Vec::new(),
+            file: None,
+            order,
+            mid_token: true,
+        });
+        Engine::with_network(Box::new(network), tokenizer, manifest)
     }
 }
 
@@ -101,6 +117,10 @@ impl Network for Scripted {
         let next = self.next() as usize;
         self.logits = vec![-20.0; self.vocabulary()];
         self.logits[next] = 20.0;
+        if let Some((first, second)) = self.script.second_best.filter(|(first, _)| *first as usize == next) {
+            debug_assert!(first != second);
+            self.logits[second as usize] = 19.0;
+        }
         Ok(())
     }
 

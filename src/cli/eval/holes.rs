@@ -12,9 +12,8 @@ use crate::cli::eval::reserve::{Data, Part, SourceFile};
 use crate::cli::eval::sample::{Seeded, sample};
 use crate::cli::eval::similarity::{common_prefix, edit_similarity};
 use crate::cli::{Global, loading};
-use crate::completion::{self, Extent, Trigger, Wish};
+use crate::completion::{self, Desk, Extent, Trigger, Wish};
 use crate::config::Settings;
-use crate::context::SyntaxCache;
 use crate::documents::Snapshot;
 use crate::engine::Engine;
 use crate::interrupt::Interrupt;
@@ -116,16 +115,9 @@ fn fill(
     let extent = if kind == Kind::Block { Extent::Block } else { Extent::Line };
     let max_tokens = Some(if kind == Kind::Block { 160 } else { 64 });
     let wish = Wish { trigger: Trigger::Explicit, extent, max_tokens, unhurried: true, selected: None };
-    let mut syntax = SyntaxCache::default();
-    let attempt = completion::complete(
-        &snapshot,
-        range.start,
-        &wish,
-        engine,
-        &mut syntax,
-        settings,
-        &Interrupt::new(),
-    )?;
+    let mut desk = Desk::default();
+    let attempt =
+        completion::complete(&snapshot, range.start, &wish, engine, &mut desk, settings, &Interrupt::new())?;
     let answer = attempt.suggestion.map(|suggestion| suggestion.text).unwrap_or_default();
     let exact = score.add(expected, &answer);
     let before = file.text[..range.start].rsplit('\n').next().unwrap_or_default();
