@@ -1,9 +1,10 @@
 //! A model's files to a running engine: which device, which threads, which tokenizer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use candle_core::Device;
+use etcetera::BaseStrategy;
 
 use crate::config::DeviceChoice;
 use crate::engine::tokenizer::Tokenizer;
@@ -39,7 +40,8 @@ impl Engine {
             Ops::Candle(_) => 1,
         };
         let (weights, shape, tokenizer) = open(files)?;
-        let decoder = Decoder::load(&weights, shape, ops, CAPACITY, progress)?;
+        let folder = packed_folder();
+        let decoder = Decoder::load_packed(&weights, shape, ops, CAPACITY, folder.as_deref(), progress)?;
         let mut engine = Self::with_network(Box::new(decoder), tokenizer, files.manifest.clone());
         engine.threads = threads;
         engine.measure()?;
@@ -58,6 +60,11 @@ impl Engine {
         self.ledger.forget();
         Ok(())
     }
+}
+
+/// Where packed weights are kept between starts.
+fn packed_folder() -> Option<PathBuf> {
+    etcetera::choose_base_strategy().ok().map(|folders| folders.cache_dir().join("foretype").join("packed"))
 }
 
 fn open(files: &ModelFiles) -> anyhow::Result<(Weights, Shape, Tokenizer)> {

@@ -132,23 +132,6 @@ impl Isa for Avx2 {
         }
     }
     #[inline(always)]
-    unsafe fn transpose(rows: [Pair<__m256>; LANES]) -> [Pair<__m256>; LANES] {
-        // SAFETY: see above.
-        unsafe {
-            let upper_left = transpose_eight(std::array::from_fn(|i| rows[i].0));
-            let upper_right = transpose_eight(std::array::from_fn(|i| rows[i].1));
-            let lower_left = transpose_eight(std::array::from_fn(|i| rows[i + 8].0));
-            let lower_right = transpose_eight(std::array::from_fn(|i| rows[i + 8].1));
-            std::array::from_fn(|i| {
-                if i < 8 {
-                    Pair(upper_left[i], lower_left[i])
-                } else {
-                    Pair(upper_right[i - 8], lower_right[i - 8])
-                }
-            })
-        }
-    }
-    #[inline(always)]
     unsafe fn to_bytes(a: Pair<__m256>) -> ([i8; LANES], i32) {
         // SAFETY: see above.
         unsafe {
@@ -264,30 +247,5 @@ unsafe fn dot_bytes(sums: __m256i, weights: __m256i, activations: __m256i) -> __
         let signed = _mm256_xor_si256(weights, _mm256_set1_epi8(-128));
         let products = _mm256_maddubs_epi16(_mm256_abs_epi8(signed), _mm256_sign_epi8(activations, signed));
         _mm256_add_epi32(sums, _mm256_madd_epi16(products, _mm256_set1_epi16(1)))
-    }
-}
-
-/// # Safety
-/// Needs AVX2.
-#[inline(always)]
-unsafe fn transpose_eight(rows: [__m256; 8]) -> [__m256; 8] {
-    // SAFETY: the caller vouches for the level.
-    unsafe {
-        let mut quarters = rows;
-        for i in 0..2 {
-            let [a, b, c, d] = [rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]];
-            let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-            let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-            quarters[4 * i] = _mm256_shuffle_ps::<0x44>(ab_low, cd_low);
-            quarters[4 * i + 1] = _mm256_shuffle_ps::<0xee>(ab_low, cd_low);
-            quarters[4 * i + 2] = _mm256_shuffle_ps::<0x44>(ab_high, cd_high);
-            quarters[4 * i + 3] = _mm256_shuffle_ps::<0xee>(ab_high, cd_high);
-        }
-        let mut columns = rows;
-        for i in 0..4 {
-            columns[i] = _mm256_permute2f128_ps::<0x20>(quarters[i], quarters[4 + i]);
-            columns[4 + i] = _mm256_permute2f128_ps::<0x31>(quarters[i], quarters[4 + i]);
-        }
-        columns
     }
 }

@@ -110,37 +110,6 @@ impl Isa for Avx512 {
         unsafe { _mm512_reduce_max_ps(a) }
     }
     #[inline(always)]
-    unsafe fn transpose(rows: [__m512; LANES]) -> [__m512; LANES] {
-        // SAFETY: see above.
-        unsafe {
-            // Four by four inside each 128-bit quarter, …
-            let mut quarters = rows;
-            for i in 0..4 {
-                let [a, b, c, d] = [rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]];
-                let (ab_low, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-                let (cd_low, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-                quarters[4 * i] = _mm512_shuffle_ps::<0x44>(ab_low, cd_low);
-                quarters[4 * i + 1] = _mm512_shuffle_ps::<0xee>(ab_low, cd_low);
-                quarters[4 * i + 2] = _mm512_shuffle_ps::<0x44>(ab_high, cd_high);
-                quarters[4 * i + 3] = _mm512_shuffle_ps::<0xee>(ab_high, cd_high);
-            }
-            // … then the quarters among themselves.
-            let mut columns = rows;
-            for i in 0..4 {
-                let [a, b, c, d] = [quarters[i], quarters[4 + i], quarters[8 + i], quarters[12 + i]];
-                let (ab_even, ab_odd) =
-                    (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
-                let (cd_even, cd_odd) =
-                    (_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xdd>(c, d));
-                columns[i] = _mm512_shuffle_f32x4::<0x88>(ab_even, cd_even);
-                columns[4 + i] = _mm512_shuffle_f32x4::<0x88>(ab_odd, cd_odd);
-                columns[8 + i] = _mm512_shuffle_f32x4::<0xdd>(ab_even, cd_even);
-                columns[12 + i] = _mm512_shuffle_f32x4::<0xdd>(ab_odd, cd_odd);
-            }
-            columns
-        }
-    }
-    #[inline(always)]
     unsafe fn to_bytes(a: __m512) -> ([i8; LANES], i32) {
         // SAFETY: see above; the store writes the sixteen bytes of `bytes`.
         unsafe {
@@ -192,8 +161,22 @@ impl Isa for Avx512 {
         unsafe { _mm512_cvtepi32_ps(sums) }
     }
     #[inline(always)]
+    unsafe fn pin(sums: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { pin(sums) }
+    }
+    #[inline(always)]
     unsafe fn prefetch(address: *const u8) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
+}
+
+/// Not a method, because assembly with such registers must stand in a function that has them.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn pin(mut sums: __m512i) -> __m512i {
+    // SAFETY: no instruction at all.
+    unsafe { std::arch::asm!("/* {0} */", inout(zmm_reg) sums, options(nomem, nostack, preserves_flags)) };
+    sums
 }

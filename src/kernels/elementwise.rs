@@ -17,41 +17,7 @@ pub enum RopeStyle {
     Halves,
 }
 
-/// `out = x · weight / √(mean(x²) + eps)` for every row of `weight.len()` values.
-///
-/// # Errors
-/// When `x` is not whole rows, or `out` has another length.
-pub fn rms_norm(kernels: &Kernels, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) -> Result<()> {
-    let width = weight.len();
-    ensure!(
-        width > 0 && x.len().is_multiple_of(width) && out.len() == x.len(),
-        "rows of {width} values got {} values and room for {}",
-        x.len(),
-        out.len()
-    );
-    in_parts(kernels, out, width, |first, out| {
-        for (x, out) in x[first..first + out.len()].chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-            // SAFETY: the level is available.
-            unsafe { (kernels.routines.rms_norm_row)(x, weight, eps, out) };
-        }
-    });
-    Ok(())
-}
-
-/// `gate = silu(gate) · up`, with silu(x) = x / (1 + e⁻ˣ).
-///
-/// # Errors
-/// When the lengths differ.
-pub fn swiglu(kernels: &Kernels, gate: &mut [f32], up: &[f32]) -> Result<()> {
-    ensure!(gate.len() == up.len(), "{} gates for {} values", gate.len(), up.len());
-    in_parts(kernels, gate, 1, |first, gate| {
-        // SAFETY: the level is available.
-        unsafe { (kernels.routines.swiglu)(gate, &up[first..first + gate.len()]) };
-    });
-    Ok(())
-}
-
-/// Rotates the heads of `x`, `[tokens][heads][head_dim]`, by the angles whose cosines and sines are
+/// Rotates the first `heads` heads of every row of `x`, `[tokens][row]`, by the angles whose cosines and sines are
 /// `[tokens][head_dim / 2]`.
 ///
 /// # Errors
@@ -60,7 +26,7 @@ pub fn swiglu(kernels: &Kernels, gate: &mut [f32], up: &[f32]) -> Result<()> {
 pub fn rope(
     kernels: &Kernels,
     x: &mut [f32],
-    tokens: usize,
+    row: usize,
     heads: usize,
     head_dim: usize,
     cos: &[f32],
@@ -69,35 +35,26 @@ pub fn rope(
 ) -> Result<()> {
     let pairs = head_dim / 2;
     ensure!(
-        pairs > 0 && heads > 0 && head_dim.is_multiple_of(2),
-        "{heads} heads of {head_dim} values cannot be rotated"
+        pairs > 0 && heads > 0 && head_dim.is_multiple_of(2) && heads * head_dim <= row,
+        "{heads} heads of {head_dim} values in {row} cannot be rotated"
     );
+    let tokens = x.len() / row;
     ensure!(
-        x.len() == tokens * heads * head_dim && cos.len() == tokens * pairs && sin.len() == cos.len(),
-        "{tokens} tokens of {heads} heads of {head_dim} values got {} values and {} and {} angles",
+        x.len() == tokens * row && cos.len() == tokens * pairs && sin.len() == cos.len(),
+        "rows of {row} values with heads of {head_dim} got {} values and {} and {} angles",
         x.len(),
         cos.len(),
         sin.len()
     );
-    let width = heads * head_dim;
-    in_parts(kernels, x, width, |first, x| {
-        for (index, token) in x.chunks_exact_mut(width).enumerate() {
-            let angles = (first / width + index) * pairs..(first / width + index + 1) * pairs;
-            for head in token.chunks_exact_mut(head_dim) {
-                rotate(head, &cos[angles.clone()], &sin[angles.clone()], style);
-            }
+    in_parts(kernels, x, row, |first, x| {
+        for (index, token) in x.chunks_exact_mut(row).enumerate() {
+            let angles = (first / row + index) * pairs..(first / row + index + 1) * pairs;
+            let heads = &mut token[..heads * head_dim];
+            // SAFETY: the level is available.
+            unsafe { (kernels.routines.rotate)(heads, &cos[angles.clone()], &sin[angles], style) };
         }
     });
     Ok(())
-}
-
-/// `x += y`
-///
-/// # Panics
-/// When the lengths differ.
-pub fn add_in_place(x: &mut [f32], y: &[f32]) {
-    assert_eq!(x.len(), y.len(), "two vectors of one length");
-    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
 /// Calls `f` with the offset and the values of each part of `values`, whole rows of `width`, on all threads if there
@@ -116,27 +73,32 @@ fn in_parts(kernels: &Kernels, values: &mut [f32], width: usize, f: impl Fn(usiz
     });
 }
 
-fn rotate(head: &mut [f32], cos: &[f32], sin: &[f32], style: RopeStyle) {
+/// Rotates heads of `2 · cos.len()` values, each by the same angles. Plain loops, for the compiler to make vectors of
+/// at each level.
+#[inline(always)]
+pub(super) fn rotate(heads: &mut [f32], cos: &[f32], sin: &[f32], style: RopeStyle) {
     let turn = |a: &mut f32, b: &mut f32, cos: f32, sin: f32| {
         (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
     };
-    let angles = cos.iter().zip(sin);
-    match style {
-        RopeStyle::Interleaved => {
-            for ([a, b], (cos, sin)) in head.as_chunks_mut::<2>().0.iter_mut().zip(angles) {
-                turn(a, b, *cos, *sin);
+    for head in heads.chunks_exact_mut(2 * cos.len()) {
+        let angles = cos.iter().zip(sin);
+        match style {
+            RopeStyle::Interleaved => {
+                for ([a, b], (cos, sin)) in head.as_chunks_mut::<2>().0.iter_mut().zip(angles) {
+                    turn(a, b, *cos, *sin);
+                }
             }
-        }
-        RopeStyle::Halves => {
-            let (first, second) = head.split_at_mut(cos.len());
-            for ((a, b), (cos, sin)) in first.iter_mut().zip(second).zip(angles) {
-                turn(a, b, *cos, *sin);
+            RopeStyle::Halves => {
+                let (first, second) = head.split_at_mut(cos.len());
+                for ((a, b), (cos, sin)) in first.iter_mut().zip(second).zip(angles) {
+                    turn(a, b, *cos, *sin);
+                }
             }
         }
     }
 }
 
-/// One row of [`rms_norm`]; the slices are equally long.
+/// `out = x · weight / √(mean(x²) + epsilon)`; the slices are equally long.
 ///
 /// # Safety
 /// The level must be available.
@@ -166,7 +128,7 @@ pub(super) unsafe fn rms_norm_row<I: Isa>(x: &[f32], weight: &[f32], epsilon: f3
     }
 }
 
-/// [`swiglu`] on one thread; the slices are equally long.
+/// `gate = silu(gate) · up`, with silu(x) = x / (1 + e⁻ˣ); the slices are equally long.
 ///
 /// # Safety
 /// The level must be available.

@@ -53,8 +53,6 @@ pub(super) trait Isa {
     unsafe fn power_of_two(n: Self::Floats) -> Self::Floats;
     unsafe fn sum(a: Self::Floats) -> f32;
     unsafe fn largest(a: Self::Floats) -> f32;
-    /// Lane `j` of row `i` goes to lane `i` of row `j`.
-    unsafe fn transpose(rows: [Self::Floats; LANES]) -> [Self::Floats; LANES];
     /// Rounds (ties to even) to `i8`; the values lie within ±127. Returns the bytes and their sum.
     unsafe fn to_bytes(a: Self::Floats) -> ([i8; LANES], i32);
 
@@ -70,15 +68,21 @@ pub(super) trait Isa {
     unsafe fn dot_bytes(sums: Self::Sums, weights: Self::Weights, activations: i32) -> Self::Sums;
     unsafe fn sums_of_nibbles(sums: Self::Sums, correction: i32) -> Self::Floats;
     unsafe fn sums_of_bytes(sums: Self::Sums) -> Self::Floats;
+    /// The same sums, at this place of the program: the compiler may not compute them earlier or later.
+    #[inline(always)]
+    unsafe fn pin(sums: Self::Sums) -> Self::Sums {
+        sums
+    }
     /// Asks for the cache line at `address`, which need not be valid.
     unsafe fn prefetch(address: *const u8);
 
-    /// eˣ, exact to about 1 in 10⁷; anything below −87 gives about 10⁻³⁸.
+    /// eˣ, exact to about 1 in 10⁷; anything below −60 gives about 10⁻²⁶. Smaller values would leave, times a value of the
+    /// cache, numbers so close to zero that CPUs compute with them a hundred times slower.
     #[inline(always)]
     unsafe fn exp(x: Self::Floats) -> Self::Floats {
         // SAFETY: the caller vouches for the level.
         unsafe {
-            let x = Self::min(Self::max(x, Self::splat(-87.0)), Self::splat(88.0));
+            let x = Self::min(Self::max(x, Self::splat(-60.0)), Self::splat(88.0));
             let n = Self::round(Self::mul(x, Self::splat(std::f32::consts::LOG2_E)));
             // ln 2 in two parts, so that x − n·ln 2 keeps its low bits (Cephes expf).
             let f = Self::fma(n, Self::splat(-0.693_359_4), x);

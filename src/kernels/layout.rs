@@ -81,6 +81,23 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
+    /// Every encoding; their places here number them.
+    pub(super) const ALL: [Encoding; 3] = [Encoding::FourBit, Encoding::FourBitMinimum, Encoding::EightBit];
+
+    /// The name in files of packed weights.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Encoding::FourBit => "four-bit",
+            Encoding::FourBitMinimum => "four-bit-minimum",
+            Encoding::EightBit => "eight-bit",
+        }
+    }
+
+    /// The encoding of this name.
+    pub(super) fn named(name: &str) -> Option<Encoding> {
+        Encoding::ALL.into_iter().find(|encoding| encoding.name() == name)
+    }
+
     /// Bytes of a chunk.
     pub(super) const fn chunk_bytes(self) -> usize {
         match self {
@@ -108,6 +125,12 @@ pub(super) struct AlignedBytes(Vec<CacheLine>);
 #[repr(C, align(64))]
 struct CacheLine([u8; 64]);
 
+impl AsRef<[u8]> for AlignedBytes {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
 impl AlignedBytes {
     /// `bytes` zeros, rounded up to whole cache lines.
     pub(super) fn zeroed(bytes: usize) -> Self {
@@ -133,6 +156,17 @@ impl AlignedBytes {
 
     pub(super) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.0.as_mut_ptr().cast()
+    }
+
+    #[cfg(test)]
+    pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: as in `as_slice`; any byte is a valid byte.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.len()) }
+    }
+
+    pub(super) fn as_floats_mut(&mut self) -> &mut [f32] {
+        // SAFETY: the lines are aligned for floats, and any four bytes are a float.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), self.len() / size_of::<f32>()) }
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {

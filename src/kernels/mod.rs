@@ -8,15 +8,18 @@
 #![allow(clippy::needless_range_loop)]
 
 mod attention;
+mod checksum;
 mod elementwise;
 mod formats;
 mod level;
 mod matrix;
+mod product;
 
 mod layout;
 mod pack;
 mod pool;
 mod routines;
+mod scratch;
 mod tile;
 
 #[cfg(target_arch = "x86_64")]
@@ -31,15 +34,17 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use attention::{AttentionShape, attend};
-pub use elementwise::{RopeStyle, add_in_place, rms_norm, rope, swiglu};
+pub use attention::{AttentionShape, attend, copy_cache, store};
+pub use checksum::checksum;
+pub use elementwise::{RopeStyle, rope};
 pub use formats::{SourceKind, dequantize};
 pub use level::{LEVEL_VARIABLE, Level};
-pub use matrix::PackedMatrix;
+pub use matrix::{PackedMatrix, SharedBytes};
+pub use product::{Input, Norm, multiply, multiply_add, multiply_gated};
 
-use layout::AlignedBytes;
 use pool::Pool;
 use routines::{Routines, routines};
+use scratch::Scratch;
 
 #[cfg(target_arch = "x86_64")]
 routines!(AVX512, avx512::Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,f16c");
@@ -54,15 +59,6 @@ pub struct Kernels {
     routines: &'static Routines,
     pool: Pool,
     scratch: Mutex<Scratch>,
-}
-
-/// Buffers that grow to the largest use and stay, so that the steady path allocates nothing.
-#[derive(Default)]
-struct Scratch {
-    /// Quantised activations.
-    activations: AlignedBytes,
-    /// Parts of attentions.
-    parts: Vec<f32>,
 }
 
 impl Kernels {

@@ -7,17 +7,25 @@
 //!
 //! Idle threads spin for some tens of microseconds (the gap between two operations of a forward pass), then offer
 //! their core to others, then sleep until a region wakes them.
+//!
+//! Where other programs want the cores too, a thread that is taken off its core in the middle of a task keeps all others
+//! waiting for milliseconds. So the pool's own threads offer their core between two regions, before the system takes
+//! it: a thread that is away then is not waited for, and the others do its share.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Looks for work before a thread starts to yield: about 30 µs.
 const SPINS: u32 = 1500;
 /// Yields before a thread sleeps.
 const YIELDS: u32 = 200;
+/// How long a thread keeps its core before it offers it: well below what schedulers grant. Costs nothing where nobody
+/// takes it.
+const STINT: Duration = Duration::from_micros(500);
 
 /// See the module's description.
 pub(super) struct Pool {
@@ -134,10 +142,15 @@ impl Drop for Pool {
 impl Shared {
     fn work(&self) {
         let mut waited = 0;
+        let mut stint = Instant::now();
         while !self.quit.load(Ordering::Relaxed) {
             if self.has_tasks(Ordering::Relaxed) {
                 self.take_tasks();
                 waited = 0;
+                if stint.elapsed() > STINT {
+                    std::thread::yield_now();
+                    stint = Instant::now();
+                }
             } else if waited < SPINS + YIELDS {
                 pause(&mut waited);
             } else {
@@ -155,6 +168,7 @@ impl Shared {
     /// Takes tasks until none is left.
     fn take_tasks(&self) {
         INSIDE.set(true);
+        let mut taken = 0;
         loop {
             // Acquire: sees the region's tasks. Taking past the end is harmless, the next region resets the ticket.
             let ticket = self.ticket.0.fetch_add(1, Ordering::Acquire);
@@ -169,9 +183,12 @@ impl Shared {
             if catch_unwind(AssertUnwindSafe(|| task(number as usize))).is_err() {
                 self.panicked.store(true, Ordering::Relaxed);
             }
-            self.completed.0.fetch_add(1, Ordering::Release);
+            taken += 1;
         }
         INSIDE.set(false);
+        if taken > 0 {
+            self.completed.0.fetch_add(taken, Ordering::Release);
+        }
     }
 
     fn sleep_until_woken(&self) {

@@ -1,6 +1,7 @@
 //! The kernels of each instruction level, compiled for it and gathered in one table.
 
 use super::attention::AttentionTask;
+use super::elementwise::RopeStyle;
 use super::layout::Encoding;
 use super::tile::MultiplyTile;
 
@@ -18,8 +19,12 @@ pub(super) struct Routines {
     pub(super) attend: unsafe fn(&AttentionTask, &mut [f32]),
     /// [`super::elementwise::rms_norm_row`]
     pub(super) rms_norm_row: unsafe fn(&[f32], &[f32], f32, &mut [f32]),
-    /// [`super::elementwise::swiglu`]
+    /// [`super::elementwise::swiglu_part`]
     pub(super) swiglu: unsafe fn(&mut [f32], &[f32]),
+    /// Asks for so many bytes from here on.
+    pub(super) prefetch: unsafe fn(*const u8, usize),
+    /// [`super::elementwise::rotate`]
+    pub(super) rotate: unsafe fn(&mut [f32], &[f32], &[f32], RopeStyle),
 }
 
 /// Instantiates every kernel for one level: `routines!(NAME, Isa, "features")`.
@@ -113,6 +118,28 @@ macro_rules! routines {
                 unsafe { $crate::kernels::elementwise::swiglu_part::<$isa>(gate, up) }
             }
 
+            /// # Safety
+            /// The level must be available.
+            $(#[target_feature(enable = $features)])?
+            unsafe fn rotate(
+                heads: &mut [f32],
+                cos: &[f32],
+                sin: &[f32],
+                style: $crate::kernels::elementwise::RopeStyle,
+            ) {
+                $crate::kernels::elementwise::rotate(heads, cos, sin, style);
+            }
+
+            /// # Safety
+            /// The level must be available.
+            $(#[target_feature(enable = $features)])?
+            unsafe fn prefetch(start: *const u8, bytes: usize) {
+                for offset in (0..bytes).step_by(64) {
+                    // SAFETY: the caller's promise; the address need not be valid.
+                    unsafe { <$isa as Isa>::prefetch(start.wrapping_add(offset)) };
+                }
+            }
+
             $crate::kernels::routines::Routines {
                 wide_groups: <$isa as Isa>::WIDE_GROUPS,
                 tile_tokens: <$isa as Isa>::TILE_TOKENS,
@@ -121,6 +148,8 @@ macro_rules! routines {
                 attend,
                 rms_norm_row,
                 swiglu,
+                prefetch,
+                rotate,
             }
         };
     };

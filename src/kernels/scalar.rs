@@ -101,10 +101,6 @@ impl Isa for Scalar {
         a.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }
     #[inline(always)]
-    unsafe fn transpose(rows: [Self::Floats; LANES]) -> [Self::Floats; LANES] {
-        std::array::from_fn(|i| each(|j| rows[j][i]))
-    }
-    #[inline(always)]
     unsafe fn to_bytes(a: Self::Floats) -> ([i8; LANES], i32) {
         let whole = a.map(|value| round_ties_even(value) as i32);
         (whole.map(|value| value as i8), whole.iter().sum())

@@ -113,7 +113,7 @@ fn check_multiply(kind: SourceKind, rows: usize, cols: usize, tokens: usize, see
 
         // Beyond the result: a guard that no tile may touch.
         let mut out = vec![7.0; tokens * rows + 64];
-        matrix.multiply(&kernels, tokens, &x, &mut out[..tokens * rows]).unwrap();
+        multiply(&kernels, &[&matrix], x[..].into(), &mut out[..tokens * rows]).unwrap();
         let (out, guard) = out.split_at(tokens * rows);
         assert!(guard.iter().all(|value| *value == 7.0), "{} wrote past the end", kernels.name());
         check_close(&kernels, out, &multiply_reference(&weights, &rounded_to_bytes(&x), rows, cols), 3e-5);
@@ -173,9 +173,19 @@ proptest! {
             heads: kv_heads * group,
             kv_heads,
             head_dim: 16 * vectors,
-            capacity: start + tokens + spare,
+            capacity: (start + tokens + spare).next_multiple_of(16),
         };
         check_attention(shape, start, tokens, seed);
+    }
+
+    #[test]
+    fn combined_products_of_random_shapes(
+        rows in [1_usize..60, 1_usize..60, 1_usize..60],
+        blocks in 1_usize..5,
+        tokens in 1_usize..30,
+        seed: u64,
+    ) {
+        check_combined(rows, blocks, tokens, seed);
     }
 
     #[test]
@@ -184,28 +194,23 @@ proptest! {
     }
 }
 
+/// Attention of `tokens` tokens after `start` others, all of whose keys and values went through [`store`].
 fn check_attention(shape: AttentionShape, start: usize, tokens: usize, seed: u64) {
-    let AttentionShape { heads, kv_heads, head_dim, capacity } = shape;
+    let AttentionShape { heads, kv_heads, head_dim, .. } = shape;
     let mut numbers = Numbers(seed | 1);
-    let q: Vec<f32> = numbers.floats(tokens * heads * head_dim).iter().map(|value| 4.0 * value).collect();
-    let mut halves = |count| -> Vec<f16> { numbers.floats(count).into_iter().map(f16::from_f32).collect() };
-    let (mut k, mut v) = (halves(kv_heads * capacity * head_dim), halves(kv_heads * capacity * head_dim));
-    // What lies beyond the last position must not matter.
-    for position in start + tokens..capacity {
-        for head in 0..kv_heads {
-            let place = (head * capacity + position) * head_dim;
-            k[place..place + head_dim].fill(f16::MAX);
-            v[place..place + head_dim].fill(f16::MAX);
-        }
-    }
+    let all: Vec<f32> =
+        numbers.floats((start + tokens) * shape.row()).iter().map(|value| 3.0 * value).collect();
+    let row = |position: usize| &all[position * shape.row()..][..shape.row()];
+    let half = |value: f32| f16::from_f32(value).to_f64();
     let mut expected = Vec::new();
     for token in 0..tokens {
         for head in 0..heads {
-            let query = &q[(token * heads + head) * head_dim..][..head_dim];
-            let base = head / (heads / kv_heads) * capacity;
+            let query = &row(start + token)[head * head_dim..][..head_dim];
+            let key = (heads + head / (heads / kv_heads)) * head_dim;
+            let value = key + kv_heads * head_dim;
             let dot = |position: usize| {
-                let key = &k[(base + position) * head_dim..][..head_dim];
-                key.iter().zip(query).map(|(k, q)| k.to_f64() * f64::from(*q)).sum::<f64>()
+                let key = &row(position)[key..][..head_dim];
+                key.iter().zip(query).map(|(k, q)| half(*k) * f64::from(*q)).sum::<f64>()
                     / (head_dim as f64).sqrt()
             };
             let scores: Vec<f64> = (0..=start + token).map(dot).collect();
@@ -213,22 +218,33 @@ fn check_attention(shape: AttentionShape, start: usize, tokens: usize, seed: u64
             let total: f64 = scores.iter().map(|score| (score - largest).exp()).sum();
             expected.extend((0..head_dim).map(|i| {
                 let weighted = scores.iter().enumerate().map(|(position, score)| {
-                    (score - largest).exp() / total * v[(base + position) * head_dim + i].to_f64()
+                    (score - largest).exp() / total * half(row(position)[value + i])
                 });
                 weighted.sum::<f64>()
             }));
         }
     }
     for kernels in all_kernels() {
-        let mut out = vec![7.0; q.len()];
-        attend(&kernels, &shape, start, &q, &k, &v, &mut out).unwrap();
-        check_close(&kernels, &out, &expected, 1e-5);
+        // What lies beyond the last position must not matter.
+        let mut cache = vec![f16::MAX; shape.cache_values()];
+        let (before, qkv) = all.split_at(start * shape.row());
+        if start > 0 {
+            store(&kernels, &shape, 0, before, &mut cache).unwrap();
+        }
+        store(&kernels, &shape, start, qkv, &mut cache).unwrap();
+        let mut copy = vec![f16::MAX; shape.cache_values()];
+        copy_cache(&shape, &cache, &mut copy, start + tokens).unwrap();
+        for cache in [cache, copy] {
+            let mut out = vec![7.0; tokens * heads * head_dim];
+            attend(&kernels, &shape, start, qkv, &cache, &mut out).unwrap();
+            check_close(&kernels, &out, &expected, 1e-5);
+        }
     }
 }
 
 #[test]
 fn attention_of_one_token_and_of_a_long_prompt() {
-    let shape = AttentionShape { heads: 9, kv_heads: 3, head_dim: 64, capacity: 700 };
+    let shape = AttentionShape { heads: 9, kv_heads: 3, head_dim: 64, capacity: 704 };
     check_attention(shape, 0, 1, 1);
     check_attention(shape, 63, 1, 2);
     check_attention(shape, 64, 1, 3);
@@ -254,11 +270,104 @@ fn check_elementwise(rows: usize, width: usize, seed: u64) {
         wide(&x).iter().zip(wide(&up)).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
     for kernels in all_kernels() {
         let mut out = vec![7.0; x.len()];
-        rms_norm(&kernels, &x, &weight, 1e-5, &mut out).unwrap();
+        for (x, out) in x.chunks(width).zip(out.chunks_mut(width)) {
+            // SAFETY: the level is available.
+            unsafe { (kernels.routines.rms_norm_row)(x, &weight, 1e-5, out) };
+        }
         check_close(&kernels, &out, &normalised, 1e-6);
         let mut gate = x.clone();
-        swiglu(&kernels, &mut gate, &up).unwrap();
+        // SAFETY: the level is available.
+        unsafe { (kernels.routines.swiglu)(&mut gate, &up) };
         check_close(&kernels, &gate, &gated, 1e-6);
+    }
+}
+
+/// Several matrices at once, with biases, a norm, a gate and a sum, against one product after the other.
+fn check_combined(rows: [usize; 3], blocks: usize, tokens: usize, seed: u64) {
+    let cols = 32 * blocks;
+    let mut numbers = Numbers(seed | 1);
+    let kinds = [SourceKind::Q4_0, SourceKind::Q4_1, SourceKind::Q8_0];
+    let sources: Vec<_> = (0..3).map(|i| random_matrix(kinds[i], rows[i], cols, &mut numbers)).collect();
+    let biases: Vec<_> = rows.iter().map(|rows| numbers.floats(*rows)).collect();
+    let (x, weight) = (numbers.floats(tokens * cols), numbers.floats(cols));
+    for kernels in all_kernels() {
+        let pack = |i: usize| PackedMatrix::pack(&kernels, kinds[i], rows[i], cols, &sources[i]).unwrap();
+        let mut normed = vec![0.0; x.len()];
+        for (x, out) in x.chunks(cols).zip(normed.chunks_mut(cols)) {
+            // SAFETY: the level is available.
+            unsafe { (kernels.routines.rms_norm_row)(x, &weight, 1e-5, out) };
+        }
+        let alone: Vec<Vec<f32>> = (0..3)
+            .map(|i| {
+                let mut out = vec![0.0; tokens * rows[i]];
+                multiply(&kernels, &[&pack(i)], normed[..].into(), &mut out).unwrap();
+                out
+            })
+            .collect();
+        let input = Input { values: &x, norm: Some(Norm { weight: &weight, epsilon: 1e-5 }) };
+
+        let biased: Vec<_> = (0..3).map(|i| pack(i).with_bias(&biases[i]).unwrap()).collect();
+        let width: usize = rows.iter().sum();
+        let mut out = vec![7.0; tokens * width];
+        multiply(&kernels, &biased.iter().collect::<Vec<_>>(), input, &mut out).unwrap();
+        let (alone, biases) = (&alone, &biases);
+        let of_token = |token: usize| {
+            let part = move |i: usize| {
+                let product = &alone[i][token * rows[i]..][..rows[i]];
+                product.iter().zip(&biases[i]).map(|(y, bias)| f64::from(*y) + f64::from(*bias))
+            };
+            part(0).chain(part(1)).chain(part(2)).collect::<Vec<_>>()
+        };
+        check_close(&kernels, &out, &(0..tokens).flat_map(of_token).collect::<Vec<_>>(), 1e-5);
+
+        let mut out = alone[0].clone();
+        multiply_add(&kernels, &pack(0), normed[..].into(), &mut out).unwrap();
+        let doubled: Vec<f64> = alone[0].iter().map(|value| 2.0 * f64::from(*value)).collect();
+        check_close(&kernels, &out, &doubled, 1e-5);
+        assert!(multiply_add(&kernels, &biased[0], normed[..].into(), &mut out).is_err());
+
+        let source = random_matrix(SourceKind::Q8_0, rows[0], cols, &mut numbers);
+        let up = PackedMatrix::pack(&kernels, SourceKind::Q8_0, rows[0], cols, &source).unwrap();
+        let mut values = vec![0.0; tokens * rows[0]];
+        multiply(&kernels, &[&up], normed[..].into(), &mut values).unwrap();
+        let silu = |gate: f32| f64::from(gate) / (1.0 + f64::from(-gate).exp());
+        let gated: Vec<f64> =
+            alone[0].iter().zip(&values).map(|(gate, value)| silu(*gate) * f64::from(*value)).collect();
+        let mut out = vec![7.0; values.len()];
+        multiply_gated(&kernels, &pack(0), &up, input, &mut out).unwrap();
+        check_close(&kernels, &out, &gated, 1e-5);
+    }
+}
+
+#[test]
+fn combined_products_of_few_and_of_many_tokens() {
+    check_combined([48, 16, 33], 3, 1, 1);
+    check_combined([576, 192, 192], 2, 3, 2);
+    check_combined([70, 5, 64], 4, 150, 3);
+}
+
+#[test]
+fn a_packed_matrix_is_the_same_in_a_shared_file() {
+    let kernels = Kernels::new(1);
+    let mut numbers = Numbers(5);
+    for kind in [SourceKind::Q4_0, SourceKind::Q4_1, SourceKind::Q8_0] {
+        let source = random_matrix(kind, 40, 96, &mut numbers);
+        let matrix = PackedMatrix::pack(&kernels, kind, 40, 96, &source).unwrap();
+        let mut file = layout::AlignedBytes::zeroed(64 + matrix.bytes());
+        file.as_mut_slice()[64..64 + matrix.bytes()].copy_from_slice(matrix.as_bytes());
+        let file: SharedBytes = Arc::new(file);
+        let at = |offset, rows| PackedMatrix::from_shared(matrix.encoding(), rows, 96, file.clone(), offset);
+        let shared = at(64, 40).unwrap();
+        let x = numbers.floats(2 * 96);
+        let product = |matrix: &PackedMatrix| {
+            let mut out = vec![0.0; 80];
+            multiply(&kernels, &[matrix], x[..].into(), &mut out).unwrap();
+            out
+        };
+        assert_eq!(product(&shared), product(&matrix));
+        assert!(at(32, 40).is_err() && at(128, 40).is_err() && at(64, 4000).is_err() && at(64, 0).is_err());
+        assert!(at(usize::MAX, 40).is_err());
+        assert!(PackedMatrix::from_shared("three-bit", 40, 96, file.clone(), 64).is_err());
     }
 }
 
@@ -272,7 +381,8 @@ fn gates_far_from_zero_stay_finite() {
     for kernels in all_kernels() {
         let mut gate: Vec<f32> = [-1e30, -1000.0, -90.0, 0.0, 90.0, 1000.0, 1e30].repeat(5);
         let up = vec![1.0; gate.len()];
-        swiglu(&kernels, &mut gate, &up).unwrap();
+        // SAFETY: the level is available.
+        unsafe { (kernels.routines.swiglu)(&mut gate, &up) };
         let expected = [0.0, 0.0, 0.0, 0.0, 90.0, 1000.0, 1e30];
         for (actual, expected) in gate.iter().zip(expected.repeat(5)) {
             assert!((actual - expected).abs() <= expected * 1e-6 + 1e-6, "{}: {actual}", kernels.name());
@@ -284,13 +394,13 @@ fn gates_far_from_zero_stay_finite() {
 fn rope_turns_pairs_of_either_style() {
     let (cos, sin) = ([0.0, 1.0], [1.0, 0.0]);
     for kernels in all_kernels() {
-        let check = |style, expected: [f32; 8]| {
-            let mut x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
-            rope(&kernels, &mut x, 1, 2, 4, &cos, &sin, style).unwrap();
+        let check = |style, expected: [f32; 9]| {
+            let mut x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+            rope(&kernels, &mut x, 9, 2, 4, &cos, &sin, style).unwrap();
             assert_eq!(x, expected);
         };
-        check(RopeStyle::Interleaved, [-2.0, 1.0, 3.0, 4.0, -6.0, 5.0, 7.0, 8.0]);
-        check(RopeStyle::Halves, [-3.0, 2.0, 1.0, 4.0, -7.0, 6.0, 5.0, 8.0]);
+        check(RopeStyle::Interleaved, [-2.0, 1.0, 3.0, 4.0, -6.0, 5.0, 7.0, 8.0, 9.0]);
+        check(RopeStyle::Halves, [-3.0, 2.0, 1.0, 4.0, -7.0, 6.0, 5.0, 8.0, 9.0]);
     }
 }
 
@@ -303,7 +413,7 @@ fn rope_of_many_tokens_takes_the_angles_of_each() {
     let (cos, sin): (Vec<f32>, Vec<f32>) = angles.iter().map(|angle| (angle.cos(), angle.sin())).unzip();
     for kernels in all_kernels() {
         let mut whole = x.clone();
-        rope(&kernels, &mut whole, tokens, heads, head_dim, &cos, &sin, RopeStyle::Halves).unwrap();
+        rope(&kernels, &mut whole, heads * head_dim, heads, head_dim, &cos, &sin, RopeStyle::Halves).unwrap();
         for token in 0..tokens {
             let place = token * heads * head_dim..(token + 1) * heads * head_dim;
             let mut part = x[place.clone()].to_vec();
@@ -311,7 +421,7 @@ fn rope_of_many_tokens_takes_the_angles_of_each() {
             rope(
                 &kernels,
                 &mut part,
-                1,
+                heads * head_dim,
                 heads,
                 head_dim,
                 &cos[angles.clone()],
@@ -331,7 +441,7 @@ fn activations_of_any_size_give_finite_products() {
         let matrix = PackedMatrix::pack(&kernels, SourceKind::F16, 1, 64, &ones).unwrap();
         for value in [0.0, 1e-40, 1e-35, 1e-20, 1e20, 1e35] {
             let mut out = [7.0];
-            matrix.multiply(&kernels, 1, &[value; 64], &mut out).unwrap();
+            multiply(&kernels, &[&matrix], [value; 64][..].into(), &mut out).unwrap();
             let error = (out[0] - 64.0 * value).abs();
             assert!(error <= 64.0 * value * 1e-2 + 1e-28, "{}: {value} gave {}", kernels.name(), out[0]);
         }
@@ -346,13 +456,13 @@ fn one_kernels_serves_several_threads() {
     let matrix = PackedMatrix::pack(&kernels, SourceKind::Q4_0, 64, 128, &source).unwrap();
     let x = numbers.floats(9 * 128);
     let mut expected = vec![0.0; 9 * 64];
-    matrix.multiply(&kernels, 9, &x, &mut expected).unwrap();
+    multiply(&kernels, &[&matrix], x[..].into(), &mut expected).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
                 for _ in 0..50 {
                     let mut out = vec![0.0; 9 * 64];
-                    matrix.multiply(&kernels, 9, &x, &mut out).unwrap();
+                    multiply(&kernels, &[&matrix], x[..].into(), &mut out).unwrap();
                     assert_eq!(out, expected);
                 }
             });
@@ -380,20 +490,44 @@ fn impossible_shapes_are_errors() {
         "2 × 32 values of Q8_0 do not take 67 bytes; is the file damaged?"
     );
     let matrix = pack(SourceKind::Q8_0, 2, 32, 68).unwrap();
-    assert!(matrix.multiply(&kernels, 0, &[], &mut []).is_err());
-    assert!(matrix.multiply(&kernels, 1, &[0.0; 31], &mut [0.0; 2]).is_err());
-    assert!(matrix.multiply(&kernels, 1, &[0.0; 32], &mut [0.0; 3]).is_err());
+    let product = |values: &[f32], room: usize| {
+        multiply(&kernels, &[&matrix], values.into(), &mut vec![0.0; room]).is_ok()
+    };
+    assert!(product(&[0.0; 32], 2));
+    assert!(!product(&[], 0) && !product(&[0.0; 31], 2) && !product(&[0.0; 32], 3));
+    assert!(multiply(&kernels, &[], [0.0; 32][..].into(), &mut []).is_err());
+    let norm = Norm { weight: &[1.0; 31], epsilon: 0.0 };
+    let normed = Input { values: &[0.0; 32], norm: Some(norm) };
+    assert!(multiply(&kernels, &[&matrix], normed, &mut [0.0; 2]).is_err());
+    let wider = pack(SourceKind::Q8_0, 2, 64, 136).unwrap();
+    assert!(multiply(&kernels, &[&matrix, &wider], [0.0; 32][..].into(), &mut [0.0; 4]).is_err());
+    let taller = pack(SourceKind::Q8_0, 3, 32, 102).unwrap();
+    assert!(multiply_gated(&kernels, &matrix, &taller, [0.0; 32][..].into(), &mut [0.0; 2]).is_err());
     assert!(matrix.row(2, &mut [0.0; 32]).is_err());
 
-    let shape = AttentionShape { heads: 2, kv_heads: 1, head_dim: 16, capacity: 2 };
-    let cache = [f16::ZERO; 32];
+    assert!(matrix.with_bias(&[0.0; 3]).is_err());
+
+    let shape = AttentionShape { heads: 2, kv_heads: 1, head_dim: 16, capacity: 16 };
+    let (qkv, mut cache) = ([0.0; 64], [f16::ZERO; 512]);
     let mut out = [0.0; 32];
-    assert!(attend(&kernels, &shape, 1, &[0.0; 32], &cache, &cache, &mut out).is_ok());
-    assert!(attend(&kernels, &shape, 2, &[0.0; 32], &cache, &cache, &mut out).is_err());
-    assert!(attend(&kernels, &shape, usize::MAX, &[0.0; 32], &cache, &cache, &mut out).is_err());
-    assert!(attend(&kernels, &shape, 0, &[0.0; 31], &cache, &cache, &mut out).is_err());
-    assert!(
-        attend(&kernels, &AttentionShape { heads: 3, kv_heads: 2, ..shape }, 0, &[], &[], &[], &mut [])
-            .is_err()
-    );
+    assert!(store(&kernels, &shape, 15, &qkv, &mut cache).is_ok());
+    assert!(store(&kernels, &shape, 16, &qkv, &mut cache).is_err());
+    assert!(attend(&kernels, &shape, 15, &qkv, &cache, &mut out).is_ok());
+    assert!(attend(&kernels, &shape, 16, &qkv, &cache, &mut out).is_err());
+    assert!(attend(&kernels, &shape, usize::MAX, &qkv, &cache, &mut out).is_err());
+    assert!(attend(&kernels, &shape, 0, &qkv[..63], &cache, &mut out).is_err());
+    assert!(attend(&kernels, &shape, 0, &qkv, &cache[..480], &mut out).is_err());
+    assert!(attend(&kernels, &shape, 0, &qkv, &cache, &mut out[..16]).is_err());
+    for shape in [
+        AttentionShape { heads: 3, kv_heads: 2, ..shape },
+        AttentionShape { head_dim: 24, ..shape },
+        AttentionShape { capacity: 15, ..shape },
+    ] {
+        let (qkv, cache) = (vec![0.0; shape.row()], vec![f16::ZERO; shape.cache_values()]);
+        let mut out = vec![0.0; shape.heads * shape.head_dim];
+        assert!(attend(&kernels, &shape, 0, &qkv, &cache, &mut out).is_err());
+    }
+    assert!(copy_cache(&shape, &cache, &mut [f16::ZERO; 480], 1).is_err());
+    let mut copy = cache;
+    assert!(copy_cache(&shape, &cache, &mut copy, 17).is_err());
 }

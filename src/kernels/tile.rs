@@ -9,7 +9,7 @@
 //!     sums[group][token][row] += minimum[group][row] · sum_of_values[token]                     if there are minima
 //! ```
 //!
-//! All of `dots` and `sums` stay in registers; that bounds groups × tokens.
+//! The sums start from zero, from a bias, or from what the result is added to. All of `dots` and `sums` stay in registers; that bounds groups × tokens.
 
 use half::f16;
 
@@ -38,6 +38,10 @@ pub(super) struct Tile {
     pub(super) out: *mut f32,
     /// Values from one token to the next.
     pub(super) out_stride: usize,
+    /// What the sums start from, laid out as `out`; null: zeros.
+    pub(super) start: *const f32,
+    /// Values from one token to the next in `start`: none for a bias, which all tokens share.
+    pub(super) start_stride: usize,
 }
 
 /// A tile with its sizes fixed.
@@ -47,7 +51,8 @@ pub(super) type MultiplyTile = unsafe fn(&Tile);
 ///
 /// # Safety
 /// The level must be available. `tile` must point to `GROUPS` groups of `chunks` chunks of this encoding, to
-/// `chunks` · 2 blocks of activations for `TOKENS` tokens, and to `TOKENS` rows of 16 · `GROUPS` values.
+/// `chunks` · 2 blocks of activations for `TOKENS` tokens, and to `TOKENS` rows of 16 · `GROUPS` values in `out` and, if
+/// it is not null, in `start`.
 #[inline(always)]
 pub(super) unsafe fn multiply_tile<
     I: Isa,
@@ -62,6 +67,13 @@ pub(super) unsafe fn multiply_tile<
     // SAFETY: the caller vouches for the level and for the operands; every pointer below stays inside them.
     unsafe {
         let mut sums = [[I::splat(0.0); TOKENS]; GROUPS];
+        if !tile.start.is_null() {
+            for group in 0..GROUPS {
+                for token in 0..TOKENS {
+                    sums[group][token] = I::load(tile.start.add(token * tile.start_stride + group * LANES));
+                }
+            }
+        }
         let mut weights = tile.weights;
         let mut activations = tile.activations;
         for _ in 0..tile.chunks {
@@ -141,11 +153,13 @@ unsafe fn multiply_block<
                 let value = values.add(j * TOKENS + token).read_unaligned();
                 for group in 0..GROUPS {
                     let dot = &mut dots[group][token];
-                    *dot = if BITS == 4 {
+                    // Pinned, because the compiler would take one sum after the other, each waiting for itself, and spill
+                    // the vectors that it keeps meanwhile.
+                    *dot = I::pin(if BITS == 4 {
                         I::dot_nibbles(*dot, vectors[group], value)
                     } else {
                         I::dot_bytes(*dot, vectors[group], value)
-                    };
+                    });
                 }
             }
         }

@@ -1,16 +1,22 @@
 //! The forward pass of the Llama and Qwen2 families, top to bottom, once for every device.
 
-use candle_core::{DType, Result, Tensor};
+use std::path::Path;
+
+use candle_core::{Result, Tensor};
 
 use crate::interrupt::Interrupt;
 use crate::model::embedding::Embedding;
 use crate::model::families::Shape;
 use crate::model::kv_cache::KvCache;
-use crate::model::linear::{Linear, Matrix};
-use crate::model::ops::{Heads, Ops};
+use crate::model::linear::Linear;
+use crate::model::ops::{Heads, Norm, Ops, Workspace};
+use crate::model::packed::PackedStore;
 use crate::model::rotary::Rotary;
-use crate::model::weights::Weights;
+use crate::model::weights::{Raw, Weights};
 use crate::model::{Memory, Network, Stopped};
+
+const EMBEDDING: &str = "token_embd.weight";
+const HEAD: &str = "output.weight";
 
 /// A prompt is read in chunks of this many tokens; finished chunks survive an interrupt.
 const CHUNK: usize = 128;
@@ -24,12 +30,14 @@ const SLOTS: usize = 4;
 /// A decoder-only Transformer with its caches.
 pub struct Decoder {
     shape: Shape,
+    heads: Heads,
     ops: Ops,
     embedding: Embedding,
     blocks: Vec<Block>,
-    norm: Tensor,
+    norm: Norm,
     head: Linear,
     rotary: Rotary,
+    work: Workspace,
     /// One a slot.
     caches: Vec<KvCache>,
     selected: usize,
@@ -40,12 +48,10 @@ pub struct Decoder {
 
 /// One layer's weights.
 struct Block {
-    attention_norm: Tensor,
-    q: Linear,
-    k: Linear,
-    v: Linear,
+    attention_norm: Norm,
+    qkv: [Linear; 3],
     attention_output: Linear,
-    ffn_norm: Tensor,
+    ffn_norm: Norm,
     gate: Linear,
     up: Linear,
     down: Linear,
@@ -58,17 +64,38 @@ impl Decoder {
     /// When a tensor is missing or has another shape than the model states.
     pub fn load(
         weights: &Weights,
-        mut shape: Shape,
+        shape: Shape,
         ops: Ops,
         capacity: usize,
         progress: &mut dyn FnMut(f32),
     ) -> anyhow::Result<Self> {
-        let capacity = capacity.min(shape.context);
+        Self::load_packed(weights, shape, ops, capacity, None, progress)
+    }
+
+    /// As [`Decoder::load`]; weights that the kernels have packed are kept in `folder`, and taken from there next time.
+    ///
+    /// # Errors
+    /// As [`Decoder::load`]; a folder that cannot be written is only worth a warning.
+    pub fn load_packed(
+        weights: &Weights,
+        mut shape: Shape,
+        ops: Ops,
+        capacity: usize,
+        folder: Option<&Path>,
+        progress: &mut dyn FnMut(f32),
+    ) -> anyhow::Result<Self> {
+        let store = PackedStore::open(folder, weights, &ops);
+        // Kernels keep keys in blocks of sixteen positions.
+        let capacity = capacity.min(shape.context).next_multiple_of(16);
         let heads = Heads { query: shape.heads, kv: shape.kv_heads, dim: shape.head_dim };
         let (q_width, kv_width) = (heads.query * heads.dim, heads.kv * heads.dim);
 
-        let raw = weights.get("token_embd.weight")?;
-        let matrix = Matrix::load(&ops, &raw)?;
+        let load = |name: &str, raw: &Raw, bias: Option<Vec<f32>>| match store.find(name) {
+            Some(packed) => Linear::packed(packed, bias),
+            None => Linear::load(&ops, raw, bias),
+        };
+        let raw = weights.get(EMBEDDING)?;
+        let matrix = load(EMBEDDING, &raw, None)?;
         shape.vocabulary = raw.rows;
         anyhow::ensure!(
             raw.cols == shape.width,
@@ -76,25 +103,34 @@ impl Decoder {
             raw.cols,
             shape.width
         );
-        let head = match weights.find("output.weight")? {
-            Some(raw) => Linear::new(Matrix::load(&ops, &raw)?, None),
-            None => Linear::new(matrix.clone(), None),
-        };
         let mut weight_bytes = matrix.bytes();
+        let head = match weights.find(HEAD)? {
+            Some(raw) => {
+                let head = load(HEAD, &raw, None)?;
+                weight_bytes += head.bytes();
+                head
+            }
+            None => matrix.clone(),
+        };
         let embedding = Embedding::new(&ops, matrix)?;
 
-        let vector = |name: &str, length: usize| -> anyhow::Result<Tensor> {
+        let vector = |name: &str, length: usize| -> anyhow::Result<Vec<f32>> {
             let values = weights.get(name)?.to_f32()?;
             anyhow::ensure!(values.len() == length, "{name} has {} values, not {length}", values.len());
-            Ok(Tensor::from_vec(values, length, ops.device())?)
+            Ok(values)
+        };
+        let norm = |name: &str| -> anyhow::Result<Norm> {
+            let weight = Tensor::from_vec(vector(name, shape.width)?, shape.width, ops.device())?;
+            Ok(Norm { weight, epsilon: shape.norm_epsilon })
         };
         let linear = |name: &str, rows: usize, cols: usize| -> anyhow::Result<Linear> {
-            let raw = weights.get(&format!("{name}.weight"))?;
+            let full_name = format!("{name}.weight");
+            let raw = weights.get(&full_name)?;
             let found = (raw.rows, raw.cols);
             anyhow::ensure!(found == (rows, cols), "{name} is {found:?}, not {:?}", (rows, cols));
             let bias = format!("{name}.bias");
             let bias = if weights.find(&bias)?.is_some() { Some(vector(&bias, rows)?) } else { None };
-            Ok(Linear::new(Matrix::load(&ops, &raw)?, bias))
+            load(&full_name, &raw, bias)
         };
         let ffn = weights.get("blk.0.ffn_gate.weight")?.rows;
         let width = shape.width;
@@ -102,12 +138,14 @@ impl Decoder {
         for layer in 0..shape.layers {
             let name = |part: &str| format!("blk.{layer}.{part}");
             let block = Block {
-                attention_norm: vector(&name("attn_norm.weight"), width)?,
-                q: linear(&name("attn_q"), q_width, width)?,
-                k: linear(&name("attn_k"), kv_width, width)?,
-                v: linear(&name("attn_v"), kv_width, width)?,
+                attention_norm: norm(&name("attn_norm.weight"))?,
+                qkv: [
+                    linear(&name("attn_q"), q_width, width)?,
+                    linear(&name("attn_k"), kv_width, width)?,
+                    linear(&name("attn_v"), kv_width, width)?,
+                ],
                 attention_output: linear(&name("attn_output"), width, q_width)?,
-                ffn_norm: vector(&name("ffn_norm.weight"), width)?,
+                ffn_norm: norm(&name("ffn_norm.weight"))?,
                 gate: linear(&name("ffn_gate"), ffn, width)?,
                 up: linear(&name("ffn_up"), ffn, width)?,
                 down: linear(&name("ffn_down"), width, ffn)?,
@@ -120,18 +158,24 @@ impl Decoder {
         let factors = weights.find("rope_freqs.weight")?.map(|raw| raw.to_f32()).transpose()?;
         let factors =
             factors.or_else(|| (shape.rope_scale != 1.0).then(|| vec![shape.rope_scale; heads.dim / 2]));
+        if store.is_missing() {
+            let layers = blocks.iter().enumerate().flat_map(|(layer, block)| block.named(layer));
+            let outer = [(EMBEDDING.to_owned(), embedding.linear()), (HEAD.to_owned(), &head)];
+            store.keep(layers.chain(outer));
+        }
+        let caches = (0..SLOTS).map(|_| KvCache::new(&ops, shape.layers, heads, capacity));
         Ok(Self {
-            norm: vector("output_norm.weight", width)?,
-            rotary: Rotary::new(&ops, capacity, heads.dim, shape.rope_base, factors.as_deref())?,
-            caches: (0..SLOTS)
-                .map(|_| KvCache::new(&ops, shape.layers, heads, capacity))
-                .collect::<Result<_>>()?,
+            norm: norm("output_norm.weight")?,
+            rotary: Rotary::new(&ops, capacity, &shape, factors.as_deref())?,
+            caches: caches.collect::<Result<_>>()?,
             selected: 0,
+            work: ops.workspace(CHUNK, heads, ffn)?,
             logits: Vec::new(),
             embedding,
             blocks,
             head,
             weight_bytes,
+            heads,
             shape,
             ops,
         })
@@ -140,28 +184,20 @@ impl Decoder {
     /// Read `tokens` and return the last layer's output for them, `[tokens, width]`. The cache grows only if every
     /// layer was computed.
     fn read(&mut self, tokens: &[u32], interrupt: &Interrupt) -> std::result::Result<Tensor, Stopped> {
-        let Self { shape, ops, blocks, caches, selected, .. } = self;
+        let Self { ops, work, heads, blocks, caches, selected, .. } = self;
         let cache = &mut caches[*selected];
-        let (start, epsilon) = (cache.len(), shape.norm_epsilon);
-        let heads = Heads { query: shape.heads, kv: shape.kv_heads, dim: shape.head_dim };
+        let start = cache.len();
         let angles = self.rotary.at(start, tokens.len())?;
-        let mut x = self.embedding.rows(tokens, shape.width)?; // [tokens, width]
+        let mut x = self.embedding.rows(tokens, self.shape.width)?; // [tokens, width]
         for (layer, block) in blocks.iter().enumerate() {
             if interrupt.is_set() {
                 return Err(Stopped::Interrupted);
             }
-            let (keys, values) = cache.layer(layer); // [kv heads, capacity, dim]
-            let h = ops.rms_norm(&x, &block.attention_norm, epsilon)?;
-            let q = ops.rope(block.q.forward(&h)?, heads.dim, &angles, shape.rope)?; // [tokens, heads * dim]
-            let k = ops.rope(block.k.forward(&h)?, heads.dim, &angles, shape.rope)?; // [tokens, kv heads * dim]
-            ops.store(keys, &k, start)?;
-            ops.store(values, &block.v.forward(&h)?, start)?;
-            let attended = ops.attend(&q, keys, values, start, heads)?; // [tokens, heads * dim]
-            x = ops.add(x, &block.attention_output.forward(&attended)?)?;
-
-            let h = ops.rms_norm(&x, &block.ffn_norm, epsilon)?;
-            let h = ops.swiglu(block.gate.forward(&h)?, &block.up.forward(&h)?)?; // [tokens, ffn]
-            x = ops.add(x, &block.down.forward(&h)?)?;
+            let qkv = ops.project(work, &x, &block.attention_norm, &block.qkv)?; // [tokens, (heads + 2 kv heads) * dim]
+            let attended = ops.attend(work, &qkv, cache.layer(layer), start, &angles, *heads)?; // [tokens, heads * dim]
+            x = ops.add(x, &block.attention_output, &attended)?;
+            let gated = ops.gate(work, &x, &block.ffn_norm, &block.gate, &block.up)?; // [tokens, ffn]
+            x = ops.add(x, &block.down, &gated)?;
         }
         cache.grow(tokens.len());
         Ok(x)
@@ -176,12 +212,6 @@ impl Decoder {
         anyhow::ensure!(unknown.is_none(), "there is no token {}", unknown.unwrap_or(&0));
         Ok(())
     }
-
-    /// Logits after each row of `x` `[rows, width]`: `[rows, vocabulary]`.
-    fn project(&self, x: &Tensor) -> Result<Tensor> {
-        let h = self.ops.rms_norm(x, &self.norm, self.shape.norm_epsilon)?;
-        self.head.forward(&h)?.to_dtype(DType::F32)
-    }
 }
 
 impl Network for Decoder {
@@ -193,7 +223,7 @@ impl Network for Decoder {
             last = Some(x.narrow(0, chunk.len() - 1, 1)?.contiguous()?);
         }
         if let Some(x) = last {
-            self.logits = self.project(&x)?.squeeze(0)?.to_vec1()?;
+            self.ops.score(&x, &self.norm, &self.head, &mut self.logits)?;
         }
         Ok(())
     }
@@ -204,7 +234,7 @@ impl Network for Decoder {
             return Err(anyhow::anyhow!("{} tokens are more than a draft has", tokens.len()).into());
         }
         let x = self.read(tokens, interrupt)?;
-        self.logits = self.project(&x)?.flatten_all()?.to_vec1()?;
+        self.ops.score(&x, &self.norm, &self.head, &mut self.logits)?;
         Ok(&self.logits)
     }
 
@@ -228,7 +258,7 @@ impl Network for Decoder {
         }
         let pair = self.caches.get_disjoint_mut([slot, self.selected]);
         let [source, target] = pair.map_err(|_| anyhow::anyhow!("there is no slot {slot}"))?;
-        Ok(target.copy_from(source, len)?)
+        Ok(target.copy_from(&self.ops, source, len)?)
     }
 
     fn truncate(&mut self, len: usize) {
@@ -263,8 +293,22 @@ impl Network for Decoder {
 }
 
 impl Block {
+    /// All matrices with their names in the file.
+    fn named(&self, layer: usize) -> impl Iterator<Item = (String, &Linear)> {
+        let Self { qkv: [q, k, v], attention_output, gate, up, down, .. } = self;
+        let named = [
+            ("attn_q", q),
+            ("attn_k", k),
+            ("attn_v", v),
+            ("attn_output", attention_output),
+            ("ffn_gate", gate),
+            ("ffn_up", up),
+            ("ffn_down", down),
+        ];
+        named.into_iter().map(move |(part, linear)| (format!("blk.{layer}.{part}.weight"), linear))
+    }
+
     fn bytes(&self) -> usize {
-        let Self { q, k, v, attention_output, gate, up, down, .. } = self;
-        [q, k, v, attention_output, gate, up, down].iter().map(|linear| linear.bytes()).sum()
+        self.named(0).map(|(_, linear)| linear.bytes()).sum()
     }
 }

@@ -2,12 +2,12 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::model::linear::Matrix;
+use crate::model::linear::Linear;
 use crate::model::ops::Ops;
 
 /// The embedding matrix, `[vocabulary, width]`.
 pub struct Embedding {
-    matrix: Matrix,
+    matrix: Linear,
     /// On a GPU the rows are looked up in this table of f32.
     table: Option<Tensor>,
 }
@@ -17,26 +17,31 @@ impl Embedding {
     ///
     /// # Errors
     /// When a GPU has no memory for the table.
-    pub fn new(ops: &Ops, matrix: Matrix) -> anyhow::Result<Self> {
+    pub fn new(ops: &Ops, matrix: Linear) -> anyhow::Result<Self> {
         let table = match &matrix {
-            Matrix::Packed(..) => None,
-            Matrix::Candle(tensor) => Some(tensor.dequantize(ops.device())?),
+            Linear::Packed(_) => None,
+            Linear::Candle { matrix, .. } => Some(matrix.dequantize(ops.device())?),
         };
         Ok(Self { matrix, table })
+    }
+
+    /// The matrix.
+    pub fn linear(&self) -> &Linear {
+        &self.matrix
     }
 
     /// Rows of these tokens, `[tokens, width]`.
     pub fn rows(&self, tokens: &[u32], width: usize) -> Result<Tensor> {
         match (&self.matrix, &self.table) {
             (_, Some(table)) => table.index_select(&Tensor::new(tokens, table.device())?, 0),
-            (Matrix::Packed(_, packed), None) => {
+            (Linear::Packed(packed), None) => {
                 let mut rows = vec![0.0; tokens.len() * width];
                 for (row, token) in rows.chunks_exact_mut(width).zip(tokens) {
                     packed.row(*token as usize, row).map_err(candle_core::Error::wrap)?;
                 }
                 Tensor::from_vec(rows, (tokens.len(), width), &candle_core::Device::Cpu)
             }
-            (Matrix::Candle(_), None) => candle_core::bail!("the embedding has no table"),
+            (Linear::Candle { .. }, None) => candle_core::bail!("the embedding has no table"),
         }
     }
 }

@@ -136,6 +136,11 @@ impl GgufFile {
             .collect()
     }
 
+    /// The whole file.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// See [`crate::model::weights::Weights::find`].
     pub(super) fn find(&self, name: &str) -> anyhow::Result<Option<Raw<'_>>> {
         let Some(info) = self.content.tensor_infos.get(name) else { return Ok(None) };

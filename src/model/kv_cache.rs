@@ -1,14 +1,13 @@
 //! Keys and values of all tokens read so far: allocated once, rolled back by forgetting a length.
 
-use candle_core::{DType, Device, Result, Tensor};
-use half::f16;
-use half::vec::HalfBitsVecExt;
+use candle_core::{Result, Tensor};
 
-use crate::model::ops::{Heads, Ops};
+use crate::model::ops::{Heads, LayerCache, Ops};
 
-/// One pair of `[kv heads, capacity, head dim]` tensors in f16 per layer.
+/// The caches of all layers. On a CPU their pages are touched as tokens come: one that is not used takes no memory.
 pub struct KvCache {
-    layers: Vec<(Tensor, Tensor)>,
+    layers: Vec<Vec<Tensor>>,
+    heads: Heads,
     length: usize,
     capacity: usize,
     /// Whether it ever held anything.
@@ -16,28 +15,18 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// An empty cache. On a CPU its pages are touched as tokens come: a slot that is not used takes no memory.
+    /// An empty cache for `capacity` tokens, a multiple of 16.
     ///
     /// # Errors
     /// When there is no memory for it.
     pub fn new(ops: &Ops, layers: usize, heads: Heads, capacity: usize) -> Result<Self> {
-        let shape = (heads.kv, capacity, heads.dim);
-        let zeros = || match ops.device() {
-            // Whole numbers come zeroed from the system, without being written; `Tensor::zeros` would write each f16.
-            Device::Cpu => {
-                let zeros: Vec<f16> = vec![0_u16; heads.kv * capacity * heads.dim].reinterpret_into();
-                Tensor::from_vec(zeros, shape, &Device::Cpu)
-            }
-            device => Tensor::zeros(shape, DType::F16, device),
-        };
-        let layers = (0..layers).map(|_| Ok((zeros()?, zeros()?))).collect::<Result<_>>()?;
-        Ok(Self { layers, length: 0, capacity, used: false })
+        let layers = (0..layers).map(|_| ops.new_cache(heads, capacity)).collect::<Result<_>>()?;
+        Ok(Self { layers, heads, length: 0, capacity, used: false })
     }
 
     /// Keys and values of one layer, whole.
-    pub fn layer(&self, layer: usize) -> (&Tensor, &Tensor) {
-        let (keys, values) = &self.layers[layer];
-        (keys, values)
+    pub fn layer(&self, layer: usize) -> &LayerCache {
+        &self.layers[layer]
     }
 
     /// Tokens that are held.
@@ -65,25 +54,22 @@ impl KvCache {
     /// Become a cache of the first `length` tokens of `other`, which has the same shape.
     ///
     /// # Errors
-    /// When the device fails.
-    pub fn copy_from(&mut self, other: &Self, length: usize) -> Result<()> {
+    /// When the device fails; the cache is empty then.
+    pub fn copy_from(&mut self, ops: &Ops, other: &Self, length: usize) -> Result<()> {
         let length = length.min(other.length);
         self.length = 0;
         if length > 0 {
-            for ((keys, values), (other_keys, other_values)) in self.layers.iter().zip(&other.layers) {
-                keys.slice_set(&other_keys.narrow(1, 0, length)?.contiguous()?, 1, 0)?;
-                values.slice_set(&other_values.narrow(1, 0, length)?.contiguous()?, 1, 0)?;
+            for (to, from) in self.layers.iter().zip(&other.layers) {
+                ops.copy_cache(from, to, self.heads, length)?;
             }
+            self.grow(length);
         }
-        self.grow(length);
         Ok(())
     }
 
     /// Bytes that it may take; none before it is used.
     pub fn bytes(&self) -> usize {
-        if !self.used {
-            return 0;
-        }
-        self.layers.iter().map(|(keys, _)| 2 * keys.elem_count() * DType::F16.size_in_bytes()).sum()
+        let bytes = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
+        if self.used { self.layers.iter().flatten().map(bytes).sum() } else { 0 }
     }
 }

@@ -16,6 +16,7 @@ mod embedding;
 mod kv_cache;
 mod linear;
 pub mod ops;
+mod packed;
 mod rotary;
 
 use crate::interrupt::Interrupt;

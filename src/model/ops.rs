@@ -3,13 +3,14 @@
 //! Both ways compute the same; a test compares them. Tensors are f32; `[tokens, …]` comes first.
 
 mod by_candle;
-pub(super) mod by_kernels;
+mod by_kernels;
 
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use crate::kernels::{Kernels, RopeStyle};
+use crate::model::linear::Linear;
 
 /// Who computes.
 #[derive(Clone)]
@@ -29,10 +30,38 @@ pub struct Heads {
     pub dim: usize,
 }
 
+impl Heads {
+    /// Values of a token's queries, keys and values together.
+    pub fn row(self) -> usize {
+        (self.query + 2 * self.kv) * self.dim
+    }
+}
+
 /// Cosines and sines of some positions, `[tokens, head_dim / 2]` each.
 pub struct Angles {
     pub cos: Tensor,
     pub sin: Tensor,
+    pub style: RopeStyle,
+}
+
+/// Root mean square normalisation of rows. Zhang and Sennrich 2019, arXiv 1910.07467.
+pub struct Norm {
+    /// `[width]`
+    pub weight: Tensor,
+    pub epsilon: f32,
+}
+
+/// Keys and values of one layer: see [`Ops::new_cache`].
+pub type LayerCache = [Tensor];
+
+/// Where the kernels write results, allocated once; candle's operations bring their own tensors.
+pub struct Workspace {
+    /// `[chunk, queries + keys + values]`
+    qkv: Tensor,
+    /// `[chunk, heads * dim]`
+    attended: Tensor,
+    /// `[chunk, ffn]`
+    gated: Tensor,
 }
 
 impl Ops {
@@ -44,52 +73,94 @@ impl Ops {
         }
     }
 
-    /// Root mean square normalisation of each row, times `weight`. Zhang and Sennrich 2019, arXiv 1910.07467.
-    pub fn rms_norm(&self, x: &Tensor, weight: &Tensor, epsilon: f32) -> Result<Tensor> {
+    /// Room for passes of up to `chunk` tokens.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn workspace(&self, chunk: usize, heads: Heads, ffn: usize) -> Result<Workspace> {
+        let chunk = if matches!(self, Self::Kernels(_)) { chunk } else { 1 };
+        let room = |width| Tensor::zeros((chunk, width), DType::F32, self.device());
+        Ok(Workspace { qkv: room(heads.row())?, attended: room(heads.query * heads.dim)?, gated: room(ffn)? })
+    }
+
+    /// An empty cache of one layer for `capacity` tokens, a multiple of 16.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn new_cache(&self, heads: Heads, capacity: usize) -> Result<Vec<Tensor>> {
         match self {
-            Self::Kernels(kernels) => by_kernels::rms_norm(kernels, x, weight, epsilon),
-            Self::Candle(_) => by_candle::rms_norm(x, weight, epsilon),
+            Self::Kernels(_) => by_kernels::new_cache(heads, capacity),
+            Self::Candle(device) => by_candle::new_cache(device, heads, capacity),
         }
     }
 
-    /// Rotate `x` `[tokens, heads * dim]` by its positions' angles. Su et al. 2021, arXiv 2104.09864.
-    pub fn rope(&self, x: Tensor, dim: usize, angles: &Angles, style: RopeStyle) -> Result<Tensor> {
+    /// Copy the first `length` tokens from one layer's cache to another.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn copy_cache(&self, from: &LayerCache, to: &LayerCache, heads: Heads, length: usize) -> Result<()> {
         match self {
-            Self::Kernels(kernels) => by_kernels::rope(kernels, x, dim, angles, style),
-            Self::Candle(_) => by_candle::rope(&x, dim, angles, style),
+            Self::Kernels(_) => by_kernels::copy_cache(from, to, heads, length),
+            Self::Candle(_) => by_candle::copy_cache(from, to, length),
         }
     }
 
-    /// Write `x` `[tokens, kv heads * dim]` into `cache` `[kv heads, capacity, dim]` from position `start` on.
-    pub fn store(&self, cache: &Tensor, x: &Tensor, start: usize) -> Result<()> {
+    /// Queries, keys and values of normalised `x`, side by side: `[tokens, (heads + 2 * kv heads) * dim]`.
+    pub fn project(&self, work: &Workspace, x: &Tensor, norm: &Norm, qkv: &[Linear; 3]) -> Result<Tensor> {
         match self {
-            Self::Kernels(_) => by_kernels::store(cache, x, start),
-            Self::Candle(_) => by_candle::store(cache, x, start),
+            Self::Kernels(kernels) => by_kernels::project(kernels, &work.qkv, x, norm, qkv),
+            Self::Candle(_) => by_candle::project(x, norm, qkv),
         }
     }
 
-    /// Causal attention of queries `[tokens, heads * dim]`, the first at position `start`, over the cached keys and
-    /// values; the result has the queries' shape. Vaswani et al. 2017, arXiv 1706.03762.
-    pub fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, start: usize, heads: Heads) -> Result<Tensor> {
+    /// Rotate queries and keys to their positions, the first of which is `start` (Su et al. 2021, arXiv 2104.09864);
+    /// store keys and values; attend to all positions up to each token's own (Vaswani et al. 2017, arXiv 1706.03762):
+    /// `[tokens, heads * dim]`.
+    pub fn attend(
+        &self,
+        work: &Workspace,
+        qkv: &Tensor,
+        cache: &LayerCache,
+        start: usize,
+        angles: &Angles,
+        heads: Heads,
+    ) -> Result<Tensor> {
         match self {
-            Self::Kernels(kernels) => by_kernels::attend(kernels, q, k, v, start, heads),
-            Self::Candle(_) => by_candle::attend(q, k, v, start, heads),
+            Self::Kernels(kernels) => {
+                by_kernels::attend(kernels, &work.attended, qkv, &cache[0], start, angles, heads)
+            }
+            Self::Candle(_) => by_candle::attend(qkv, cache, start, angles, heads),
         }
     }
 
-    /// `silu(gate) * up`. Shazeer 2020, arXiv 2002.05202.
-    pub fn swiglu(&self, gate: Tensor, up: &Tensor) -> Result<Tensor> {
+    /// `silu(gate(x)) * up(x)` of normalised `x`. Shazeer 2020, arXiv 2002.05202.
+    pub fn gate(
+        &self,
+        work: &Workspace,
+        x: &Tensor,
+        norm: &Norm,
+        gate: &Linear,
+        up: &Linear,
+    ) -> Result<Tensor> {
         match self {
-            Self::Kernels(kernels) => by_kernels::swiglu(kernels, gate, up),
-            Self::Candle(_) => candle_nn::ops::silu(&gate)? * up,
+            Self::Kernels(kernels) => by_kernels::gate(kernels, &work.gated, x, norm, gate, up),
+            Self::Candle(_) => by_candle::gate(x, norm, gate, up),
         }
     }
 
-    /// `x + y`, in the memory of `x` where that can be.
-    pub fn add(&self, x: Tensor, y: &Tensor) -> Result<Tensor> {
+    /// `x + linear(y)`, in the memory of `x` where that can be.
+    pub fn add(&self, x: Tensor, linear: &Linear, y: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Kernels(_) => by_kernels::add(x, y),
-            Self::Candle(_) => x + y,
+            Self::Kernels(kernels) => by_kernels::add(kernels, x, linear, y),
+            Self::Candle(_) => x + linear.forward(y)?,
+        }
+    }
+
+    /// Scores of all tokens after each row of normalised `x`: `[tokens, vocabulary]` into `out`.
+    pub fn score(&self, x: &Tensor, norm: &Norm, head: &Linear, out: &mut Vec<f32>) -> Result<()> {
+        match self {
+            Self::Kernels(kernels) => by_kernels::score(kernels, x, norm, head, out),
+            Self::Candle(_) => by_candle::score(x, norm, head, out),
         }
     }
 }

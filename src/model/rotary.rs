@@ -2,12 +2,15 @@
 
 use candle_core::{Result, Tensor};
 
+use crate::kernels::RopeStyle;
+use crate::model::families::Shape;
 use crate::model::ops::{Angles, Ops};
 
 /// Cosines and sines of all positions, `[capacity, head_dim / 2]` each.
 pub struct Rotary {
     cos: Tensor,
     sin: Tensor,
+    style: RopeStyle,
 }
 
 impl Rotary {
@@ -16,13 +19,8 @@ impl Rotary {
     ///
     /// # Errors
     /// When the factors are not `head_dim / 2` many.
-    pub fn new(
-        ops: &Ops,
-        capacity: usize,
-        head_dim: usize,
-        base: f64,
-        factors: Option<&[f32]>,
-    ) -> Result<Self> {
+    pub fn new(ops: &Ops, capacity: usize, shape: &Shape, factors: Option<&[f32]>) -> Result<Self> {
+        let &Shape { head_dim, rope_base: base, .. } = shape;
         let half = head_dim / 2;
         if factors.is_some_and(|factors| factors.len() != half) {
             candle_core::bail!("the model's RoPE factors do not fit its heads");
@@ -35,11 +33,12 @@ impl Rotary {
         let cos: Vec<f32> = (0..capacity * half).map(|n| angle(n).cos() as f32).collect();
         let sin: Vec<f32> = (0..capacity * half).map(|n| angle(n).sin() as f32).collect();
         let table = |values| Tensor::from_vec(values, (capacity, half), ops.device());
-        Ok(Self { cos: table(cos)?, sin: table(sin)? })
+        Ok(Self { cos: table(cos)?, sin: table(sin)?, style: shape.rope })
     }
 
     /// Angles of `tokens` positions from `start` on.
     pub fn at(&self, start: usize, tokens: usize) -> Result<Angles> {
-        Ok(Angles { cos: self.cos.narrow(0, start, tokens)?, sin: self.sin.narrow(0, start, tokens)? })
+        let part = |table: &Tensor| table.narrow(0, start, tokens);
+        Ok(Angles { cos: part(&self.cos)?, sin: part(&self.sin)?, style: self.style })
     }
 }

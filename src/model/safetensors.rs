@@ -40,6 +40,11 @@ impl SafetensorsFiles {
         Ok(Self { files: paths.iter().map(open).collect::<anyhow::Result<_>>()? })
     }
 
+    /// The whole files.
+    pub(super) fn bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.files.iter().map(|file| &file.bytes[..])
+    }
+
     /// See [`crate::model::weights::Weights::find`].
     pub(super) fn find(&self, name: &str) -> anyhow::Result<Option<Raw<'_>>> {
         let Some(name) = trainers_name(name) else { return Ok(None) };

@@ -35,6 +35,14 @@ impl Weights {
         }
     }
 
+    /// The bytes of all files.
+    pub(super) fn files(&self) -> Vec<&[u8]> {
+        match self {
+            Self::Gguf(file) => vec![file.bytes()],
+            Self::Safetensors(files) => files.bytes().collect(),
+        }
+    }
+
     /// The tensor of this name.
     ///
     /// # Errors

@@ -1,205 +1,228 @@
-//! The steps of a layer as candle custom operations that call our kernels on slices.
+//! The steps of a layer as candle custom operations that call our kernels on slices, in place.
 
-use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Error, InplaceOp2, InplaceOp3, Layout, Result, Shape, Tensor,
-};
+use candle_core::{CpuStorage, Device, Error, InplaceOp2, InplaceOp3, Layout, Result, Storage, Tensor};
 use half::f16;
-use half::slice::HalfFloatSliceExt;
+use half::vec::HalfBitsVecExt;
 
-use crate::kernels::{self, AttentionShape, Kernels, PackedMatrix, RopeStyle};
-use crate::model::ops::{Angles, Heads};
+use crate::kernels::{self, AttentionShape, Input, Kernels, PackedMatrix, RopeStyle};
+use crate::model::linear::Linear;
+use crate::model::ops::{Angles, Heads, LayerCache, Norm};
 
-pub fn rms_norm(kernels: &Kernels, x: &Tensor, weight: &Tensor, epsilon: f32) -> Result<Tensor> {
-    x.apply_op2_no_bwd(weight, &RmsNorm { kernels, epsilon })
+/// One tensor of f16, laid out as [`kernels::store`] says.
+pub fn new_cache(heads: Heads, capacity: usize) -> Result<Vec<Tensor>> {
+    // Whole numbers come zeroed from the system, their pages untouched; `Tensor::zeros` would write each f16.
+    let values: Vec<f16> = vec![0_u16; attention_shape(heads, capacity).cache_values()].reinterpret_into();
+    Ok(vec![Tensor::from_vec(values, (2, heads.kv, capacity, heads.dim), &Device::Cpu)?])
 }
 
-pub fn rope(kernels: &Kernels, x: Tensor, dim: usize, angles: &Angles, style: RopeStyle) -> Result<Tensor> {
-    x.inplace_op3(&angles.cos, &angles.sin, &Rope { kernels, dim, style })?;
-    Ok(x)
+pub fn copy_cache(from: &LayerCache, to: &LayerCache, heads: Heads, length: usize) -> Result<()> {
+    to[0].inplace_op2(&from[0], &CopyCache { heads, length })
 }
 
-pub fn store(cache: &Tensor, x: &Tensor, start: usize) -> Result<()> {
-    cache.inplace_op2(x, &Store { start })
+pub fn project(
+    kernels: &Kernels,
+    room: &Tensor,
+    x: &Tensor,
+    norm: &Norm,
+    qkv: &[Linear; 3],
+) -> Result<Tensor> {
+    let out = room.narrow(0, 0, x.dims2()?.0)?;
+    let [q, k, v] = qkv.each_ref().map(packed);
+    let matrices: &[&PackedMatrix] = &[q?, k?, v?];
+    out.inplace_op3(x, &norm.weight, &Product { kernels, epsilon: norm.epsilon, matrices, gated: false })?;
+    Ok(out)
 }
 
 pub fn attend(
     kernels: &Kernels,
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
+    room: &Tensor,
+    qkv: &Tensor,
+    cache: &Tensor,
     start: usize,
+    angles: &Angles,
     heads: Heads,
 ) -> Result<Tensor> {
-    q.apply_op3_no_bwd(k, v, &Attend { kernels, start, heads })
+    let out = room.narrow(0, 0, qkv.dims2()?.0)?;
+    let attention = Attention { kernels, start, heads, style: angles.style };
+    qkv.inplace_op3(&angles.cos, &angles.sin, &attention)?;
+    cache.inplace_op2(qkv, &attention)?;
+    out.inplace_op3(qkv, cache, &Attend(attention))?;
+    Ok(out)
 }
 
-pub fn swiglu(kernels: &Kernels, gate: Tensor, up: &Tensor) -> Result<Tensor> {
-    gate.inplace_op2(up, &SwiGlu { kernels })?;
-    Ok(gate)
+pub fn gate(
+    kernels: &Kernels,
+    room: &Tensor,
+    x: &Tensor,
+    norm: &Norm,
+    gate: &Linear,
+    up: &Linear,
+) -> Result<Tensor> {
+    let out = room.narrow(0, 0, x.dims2()?.0)?;
+    let matrices: &[&PackedMatrix] = &[packed(gate)?, packed(up)?];
+    out.inplace_op3(x, &norm.weight, &Product { kernels, epsilon: norm.epsilon, matrices, gated: true })?;
+    Ok(out)
 }
 
-pub fn add(x: Tensor, y: &Tensor) -> Result<Tensor> {
-    x.inplace_op2(y, &Add)?;
+pub fn add(kernels: &Kernels, x: Tensor, linear: &Linear, y: &Tensor) -> Result<Tensor> {
+    x.inplace_op2(y, &AddProduct { kernels, matrix: packed(linear)? })?;
     Ok(x)
 }
 
-/// `x` `[tokens, cols]` times the transposed matrix: `[tokens, rows]`.
-pub fn multiply(kernels: &Kernels, matrix: &PackedMatrix, x: &Tensor) -> Result<Tensor> {
-    x.apply_op1_no_bwd(&Multiply { kernels, matrix })
+pub fn score(kernels: &Kernels, x: &Tensor, norm: &Norm, head: &Linear, out: &mut Vec<f32>) -> Result<()> {
+    let ((x, x_layout), (weight, weight_layout)) = (x.storage_and_layout(), norm.weight.storage_and_layout());
+    let (Storage::Cpu(x), Storage::Cpu(weight)) = (&*x, &*weight) else {
+        candle_core::bail!("the tensor is not on the CPU")
+    };
+    let head = packed(head)?;
+    let values = floats(x, x_layout)?;
+    let norm = kernels::Norm { weight: floats(weight, weight_layout)?, epsilon: norm.epsilon };
+    out.resize(values.len() / head.cols() * head.rows(), 0.0);
+    kernels::multiply(kernels, &[head], Input { values, norm: Some(norm) }, out).map_err(Error::wrap)
 }
 
-struct RmsNorm<'a> {
+fn packed(linear: &Linear) -> Result<&PackedMatrix> {
+    match linear {
+        Linear::Packed(matrix) => Ok(matrix),
+        Linear::Candle { .. } => candle_core::bail!("the matrix is not packed"),
+    }
+}
+
+fn attention_shape(heads: Heads, capacity: usize) -> AttentionShape {
+    AttentionShape { heads: heads.query, kv_heads: heads.kv, head_dim: heads.dim, capacity }
+}
+
+/// `out = (matrices · norm(x))`, side by side or the first as the gate of the second.
+struct Product<'a> {
     kernels: &'a Kernels,
     epsilon: f32,
+    matrices: &'a [&'a PackedMatrix],
+    gated: bool,
 }
 
-impl CustomOp2 for RmsNorm<'_> {
+impl InplaceOp3 for Product<'_> {
     fn name(&self) -> &'static str {
-        "rms-norm"
+        "packed-product"
     }
 
     fn cpu_fwd(
         &self,
+        out: &mut CpuStorage,
+        ol: &Layout,
         x: &CpuStorage,
         xl: &Layout,
         weight: &CpuStorage,
         wl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let x = floats(x, xl)?;
-        let mut out = vec![0.0; x.len()];
-        kernels::rms_norm(self.kernels, x, floats(weight, wl)?, self.epsilon, &mut out)
-            .map_err(Error::wrap)?;
-        Ok((CpuStorage::F32(out), xl.shape().clone()))
+    ) -> Result<()> {
+        let norm = kernels::Norm { weight: floats(weight, wl)?, epsilon: self.epsilon };
+        let input = Input { values: floats(x, xl)?, norm: Some(norm) };
+        let out = floats_mut(out, ol)?;
+        match self.matrices {
+            [gate, up] if self.gated => kernels::multiply_gated(self.kernels, gate, up, input, out),
+            matrices => kernels::multiply(self.kernels, matrices, input, out),
+        }
+        .map_err(Error::wrap)
     }
 }
 
-struct Rope<'a> {
+/// `x += matrix · y`
+struct AddProduct<'a> {
     kernels: &'a Kernels,
-    dim: usize,
+    matrix: &'a PackedMatrix,
+}
+
+impl InplaceOp2 for AddProduct<'_> {
+    fn name(&self) -> &'static str {
+        "packed-product-add"
+    }
+
+    fn cpu_fwd(&self, x: &mut CpuStorage, xl: &Layout, y: &CpuStorage, yl: &Layout) -> Result<()> {
+        kernels::multiply_add(self.kernels, self.matrix, floats(y, yl)?.into(), floats_mut(x, xl)?)
+            .map_err(Error::wrap)
+    }
+}
+
+struct Attention<'a> {
+    kernels: &'a Kernels,
+    start: usize,
+    heads: Heads,
     style: RopeStyle,
 }
 
-impl InplaceOp3 for Rope<'_> {
+/// Rotates queries and keys.
+impl InplaceOp3 for Attention<'_> {
     fn name(&self) -> &'static str {
         "rope"
     }
 
     fn cpu_fwd(
         &self,
-        x: &mut CpuStorage,
-        xl: &Layout,
+        qkv: &mut CpuStorage,
+        ql: &Layout,
         cos: &CpuStorage,
         cl: &Layout,
         sin: &CpuStorage,
         sl: &Layout,
     ) -> Result<()> {
-        let (tokens, width) = xl.shape().dims2()?;
+        let Heads { query, kv, dim } = self.heads;
         let (cos, sin) = (floats(cos, cl)?, floats(sin, sl)?);
-        let x = floats_mut(x, xl)?;
-        kernels::rope(self.kernels, x, tokens, width / self.dim, self.dim, cos, sin, self.style)
+        let qkv = floats_mut(qkv, ql)?;
+        kernels::rope(self.kernels, qkv, self.heads.row(), query + kv, dim, cos, sin, self.style)
             .map_err(Error::wrap)
     }
 }
 
-struct Store {
-    start: usize,
-}
-
-impl InplaceOp2 for Store {
+/// Stores keys and values.
+impl InplaceOp2 for Attention<'_> {
     fn name(&self) -> &'static str {
         "kv-store"
     }
 
-    fn cpu_fwd(&self, cache: &mut CpuStorage, cl: &Layout, x: &CpuStorage, xl: &Layout) -> Result<()> {
-        let (kv_heads, capacity, dim) = cl.shape().dims3()?;
-        let x = floats(x, xl)?;
-        let CpuStorage::F16(cache) = cache else { candle_core::bail!("the cache is not f16") };
-        for (token, row) in x.chunks_exact(kv_heads * dim).enumerate() {
-            for (head, values) in row.chunks_exact(dim).enumerate() {
-                let place = cl.start_offset() + (head * capacity + self.start + token) * dim;
-                cache[place..place + dim].convert_from_f32_slice(values);
-            }
-        }
-        Ok(())
+    fn cpu_fwd(&self, cache: &mut CpuStorage, cl: &Layout, qkv: &CpuStorage, ql: &Layout) -> Result<()> {
+        let shape = attention_shape(self.heads, cl.shape().dims4()?.2);
+        kernels::store(self.kernels, &shape, self.start, floats(qkv, ql)?, halves_mut(cache)?)
+            .map_err(Error::wrap)
     }
 }
 
-struct Attend<'a> {
-    kernels: &'a Kernels,
-    start: usize,
-    heads: Heads,
-}
+struct Attend<'a>(Attention<'a>);
 
-impl CustomOp3 for Attend<'_> {
+impl InplaceOp3 for Attend<'_> {
     fn name(&self) -> &'static str {
         "attend"
     }
 
     fn cpu_fwd(
         &self,
-        q: &CpuStorage,
+        out: &mut CpuStorage,
+        ol: &Layout,
+        qkv: &CpuStorage,
         ql: &Layout,
-        k: &CpuStorage,
-        kl: &Layout,
-        v: &CpuStorage,
-        vl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let q = floats(q, ql)?;
-        let shape = AttentionShape {
-            heads: self.heads.query,
-            kv_heads: self.heads.kv,
-            head_dim: self.heads.dim,
-            capacity: kl.shape().dims3()?.1,
-        };
-        let mut out = vec![0.0; q.len()];
-        kernels::attend(self.kernels, &shape, self.start, q, halves(k, kl)?, halves(v, vl)?, &mut out)
-            .map_err(Error::wrap)?;
-        Ok((CpuStorage::F32(out), ql.shape().clone()))
+        cache: &CpuStorage,
+        cl: &Layout,
+    ) -> Result<()> {
+        let Attention { kernels, start, heads, .. } = self.0;
+        let shape = attention_shape(heads, cl.shape().dims4()?.2);
+        let cache = cache.as_slice::<f16>()?;
+        kernels::attend(kernels, &shape, start, floats(qkv, ql)?, cache, floats_mut(out, ol)?)
+            .map_err(Error::wrap)
     }
 }
 
-struct SwiGlu<'a> {
-    kernels: &'a Kernels,
+struct CopyCache {
+    heads: Heads,
+    length: usize,
 }
 
-impl InplaceOp2 for SwiGlu<'_> {
+impl InplaceOp2 for CopyCache {
     fn name(&self) -> &'static str {
-        "swiglu"
+        "kv-copy"
     }
 
-    fn cpu_fwd(&self, gate: &mut CpuStorage, gl: &Layout, up: &CpuStorage, ul: &Layout) -> Result<()> {
-        kernels::swiglu(self.kernels, floats_mut(gate, gl)?, floats(up, ul)?).map_err(Error::wrap)
-    }
-}
-
-struct Add;
-
-impl InplaceOp2 for Add {
-    fn name(&self) -> &'static str {
-        "add"
-    }
-
-    fn cpu_fwd(&self, x: &mut CpuStorage, xl: &Layout, y: &CpuStorage, yl: &Layout) -> Result<()> {
-        kernels::add_in_place(floats_mut(x, xl)?, floats(y, yl)?);
-        Ok(())
-    }
-}
-
-struct Multiply<'a> {
-    kernels: &'a Kernels,
-    matrix: &'a PackedMatrix,
-}
-
-impl CustomOp1 for Multiply<'_> {
-    fn name(&self) -> &'static str {
-        "packed-multiply"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout) -> Result<(CpuStorage, Shape)> {
-        let tokens = xl.shape().dims2()?.0;
-        let mut out = vec![0.0; tokens * self.matrix.rows()];
-        self.matrix.multiply(self.kernels, tokens, floats(x, xl)?, &mut out).map_err(Error::wrap)?;
-        Ok((CpuStorage::F32(out), Shape::from((tokens, self.matrix.rows()))))
+    fn cpu_fwd(&self, to: &mut CpuStorage, tl: &Layout, from: &CpuStorage, _: &Layout) -> Result<()> {
+        let shape = attention_shape(self.heads, tl.shape().dims4()?.2);
+        kernels::copy_cache(&shape, from.as_slice::<f16>()?, halves_mut(to)?, self.length)
+            .map_err(Error::wrap)
     }
 }
 
@@ -208,16 +231,18 @@ fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     Ok(&storage.as_slice::<f32>()?[begin..end])
 }
 
-fn halves<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f16]> {
-    let (begin, end) = contiguous(layout)?;
-    Ok(&storage.as_slice::<f16>()?[begin..end])
-}
-
 fn floats_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
     let (begin, end) = contiguous(layout)?;
     match storage {
         CpuStorage::F32(values) => Ok(&mut values[begin..end]),
         _ => candle_core::bail!("the tensor is not f32"),
+    }
+}
+
+fn halves_mut(storage: &mut CpuStorage) -> Result<&mut [f16]> {
+    match storage {
+        CpuStorage::F16(values) => Ok(values),
+        _ => candle_core::bail!("the cache is not f16"),
     }
 }
 

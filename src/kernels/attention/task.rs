@@ -1,0 +1,323 @@
+//! One task of an attention: the query heads of one key-value head, for some tokens and some positions.
+
+use std::ops::Range;
+
+use half::f16;
+
+use crate::kernels::isa::{Isa, LANES};
+
+/// Positions of a tile.
+pub const TILE: usize = 64;
+/// Rows from which keys and values are turned into f32 once instead of in every product.
+const WIDEN: usize = 8;
+
+/// The scratch of a task, in values: queries, keys or values, scores, results, maxima and sums.
+pub fn scratch_values(rows: usize, head_dim: usize) -> usize {
+    rows * head_dim + head_dim * TILE + rows * TILE + rows * head_dim + 2 * rows
+}
+
+/// One task: the heads of one key-value head, some tokens, some positions.
+pub struct AttentionTask {
+    /// The first token's first head.
+    pub q: *const f32,
+    /// Values from one token to the next in `q`.
+    pub q_stride: usize,
+    /// The key-value head's first position.
+    pub keys: *const f16,
+    pub values: *const f16,
+    /// The first token's first head.
+    pub out: *mut f32,
+    /// Values from one token to the next in `out`.
+    pub out_stride: usize,
+    /// Instead of `out`, for every row: maximum, sum, and the values not yet divided by it.
+    pub part: Option<*mut f32>,
+    /// Query heads.
+    pub group: usize,
+    pub tokens: usize,
+    pub head_dim: usize,
+    /// The first token's position.
+    pub start: usize,
+    /// Those to attend to; the first is a multiple of [`TILE`].
+    pub positions: Range<usize>,
+}
+
+/// Runs a task; see the module's description.
+///
+/// # Safety
+/// The level must be available; the task's pointers must be valid for its sizes; nobody else may use its results
+/// meanwhile. `scratch` holds [`scratch_values`].
+#[inline(always)]
+pub unsafe fn attend_task<I: Isa>(task: &AttentionTask, scratch: &mut [f32]) {
+    let &AttentionTask { group, tokens, head_dim, .. } = task;
+    let rows = group * tokens;
+    let (queries, rest) = scratch.split_at_mut(rows * head_dim);
+    let (wide, rest) = rest.split_at_mut(head_dim * TILE);
+    let (scores, rest) = rest.split_at_mut(rows * TILE);
+    let (results, rest) = rest.split_at_mut(rows * head_dim);
+    let (maxima, rest) = rest.split_at_mut(rows);
+    let sums = &mut rest[..rows];
+    results.fill(0.0);
+    maxima.fill(f32::NEG_INFINITY);
+    sums.fill(0.0);
+
+    // SAFETY: the caller's promise; the slices above have the lengths that the loops below assume.
+    unsafe {
+        let scale = I::splat(1.0 / (head_dim as f32).sqrt());
+        for token in 0..tokens {
+            let source = task.q.add(token * task.q_stride);
+            let target = queries[token * group * head_dim..].as_mut_ptr();
+            for i in (0..group * head_dim).step_by(LANES) {
+                I::store(target.add(i), I::mul(I::load(source.add(i)), scale));
+            }
+        }
+        for first in task.positions.clone().step_by(TILE) {
+            let positions = (task.positions.end - first).min(TILE);
+            let width = positions.next_multiple_of(LANES);
+            // Sixteen positions are a vector of columns; their keys lie together.
+            let product = Product {
+                inner: head_dim,
+                left_stride: head_dim,
+                right_stride: LANES,
+                right_column: head_dim * LANES,
+                out_stride: TILE,
+            };
+            let (left, out) = (queries.as_ptr(), scores.as_mut_ptr());
+            let keys = task.keys.add(first * head_dim);
+            if rows < WIDEN {
+                prefetch::<I>(task.values.add(first * head_dim), positions * head_dim);
+                prefetch::<I>(keys.wrapping_add(TILE * head_dim), TILE * head_dim);
+                multiply_panel::<I, f16, false>(&product, rows, width, left, keys, out);
+            } else {
+                widen::<I>(keys, &mut wide[..width * head_dim]);
+                multiply_panel::<I, f32, false>(&product, rows, width, left, wide.as_ptr(), out);
+            }
+            for row in 0..rows {
+                let visible = (task.start + row / group + 1).saturating_sub(first).min(positions);
+                let scores = &mut scores[row * TILE..][..width];
+                if visible == 0 {
+                    scores.fill(0.0);
+                    continue;
+                }
+                let (maximum, sum) = soften::<I>(scores, visible, maxima[row]);
+                if maximum > maxima[row] {
+                    let factor = (maxima[row] - maximum).exp();
+                    sums[row] *= factor;
+                    scale_row::<I>(&mut results[row * head_dim..][..head_dim], factor);
+                }
+                maxima[row] = maximum;
+                sums[row] += sum;
+            }
+            let product = Product {
+                inner: positions,
+                left_stride: TILE,
+                right_stride: head_dim,
+                right_column: LANES,
+                out_stride: head_dim,
+            };
+            let (left, out) = (scores.as_ptr(), results.as_mut_ptr());
+            let values = task.values.add(first * head_dim);
+            if rows < WIDEN {
+                multiply_panel::<I, f16, true>(&product, rows, head_dim, left, values, out);
+            } else {
+                widen::<I>(values, &mut wide[..positions * head_dim]);
+                multiply_panel::<I, f32, true>(&product, rows, head_dim, left, wide.as_ptr(), out);
+            }
+        }
+        for row in 0..rows {
+            let result = &mut results[row * head_dim..][..head_dim];
+            let out = match task.part {
+                Some(part) => {
+                    let part = part.add(row * (head_dim + 2));
+                    part.write(maxima[row]);
+                    part.add(1).write(sums[row]);
+                    part.add(2)
+                }
+                None => {
+                    scale_row::<I>(result, 1.0 / sums[row]);
+                    task.out.add(row / group * task.out_stride + row % group * head_dim)
+                }
+            };
+            std::ptr::copy_nonoverlapping(result.as_ptr(), out, head_dim);
+        }
+    }
+}
+
+/// Turns the first `visible` scores of a row into exp(score − maximum) and the others into zeros. Returns the
+/// maximum of the scores and of `maximum`, and the sum.
+///
+/// # Safety
+/// The level must be available; `scores` is a multiple of sixteen long.
+#[inline(always)]
+unsafe fn soften<I: Isa>(scores: &mut [f32], visible: usize, maximum: f32) -> (f32, f32) {
+    let width = scores.len();
+    if visible < width {
+        scores[visible..].fill(f32::NEG_INFINITY);
+    }
+    let start = scores.as_mut_ptr();
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut largest = I::splat(maximum);
+        for i in (0..width).step_by(LANES) {
+            largest = I::max(largest, I::load(start.add(i)));
+        }
+        let maximum = I::largest(largest);
+        let shift = I::splat(maximum);
+        let mut sum = I::splat(0.0);
+        for i in (0..width).step_by(LANES) {
+            let weight = I::exp(I::sub(I::load(start.add(i)), shift));
+            I::store(start.add(i), weight);
+            // What a row does not see adds the smallest value of `exp`, nothing beside the maximum's 1.
+            sum = I::add(sum, weight);
+        }
+        if visible < width {
+            scores[visible..].fill(0.0);
+        }
+        (maximum, I::sum(sum))
+    }
+}
+
+/// # Safety
+/// The level must be available; `row` is a multiple of sixteen long.
+#[inline(always)]
+unsafe fn scale_row<I: Isa>(row: &mut [f32], factor: f32) {
+    for part in row.chunks_exact_mut(LANES) {
+        // SAFETY: the caller's promise; a part has sixteen values.
+        unsafe { I::store(part.as_mut_ptr(), I::mul(I::load(part.as_ptr()), I::splat(factor))) };
+    }
+}
+
+/// Asks for halves that are read soon.
+///
+/// # Safety
+/// The level must be available.
+#[inline(always)]
+unsafe fn prefetch<I: Isa>(start: *const f16, count: usize) {
+    for offset in (0..count).step_by(32) {
+        // SAFETY: the caller's promise; the address need not be valid.
+        unsafe { I::prefetch(start.wrapping_add(offset).cast()) };
+    }
+}
+
+/// Turns halves, a multiple of sixteen many, into floats.
+///
+/// # Safety
+/// The level must be available; `source` holds as many values as `target`.
+#[inline(always)]
+unsafe fn widen<I: Isa>(source: *const f16, target: &mut [f32]) {
+    for (index, target) in target.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { I::store(target.as_mut_ptr(), I::load_half(source.add(index * LANES))) };
+    }
+}
+
+/// The sizes of a product `out[r][c] = Σ_i left[r][i] · right[i][c]`; strides in values.
+struct Product {
+    inner: usize,
+    left_stride: usize,
+    right_stride: usize,
+    /// Values from one vector of columns to the next in `right`.
+    right_column: usize,
+    out_stride: usize,
+}
+
+/// What the right side of a product consists of.
+trait Element: Sized {
+    /// # Safety
+    /// As [`Isa::load`].
+    unsafe fn load<I: Isa>(from: *const Self) -> I::Floats;
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    unsafe fn load<I: Isa>(from: *const f32) -> I::Floats {
+        // SAFETY: the caller's promise.
+        unsafe { I::load(from) }
+    }
+}
+
+impl Element for f16 {
+    #[inline(always)]
+    unsafe fn load<I: Isa>(from: *const f16) -> I::Floats {
+        // SAFETY: the caller's promise.
+        unsafe { I::load_half(from) }
+    }
+}
+
+/// A product of `rows` rows and `columns` columns (a multiple of sixteen), added to `out` where `ADD`.
+///
+/// # Safety
+/// The level must be available; the pointers must be valid for the sizes.
+#[inline(always)]
+unsafe fn multiply_panel<I: Isa, E: Element, const ADD: bool>(
+    product: &Product,
+    rows: usize,
+    columns: usize,
+    left: *const f32,
+    right: *const E,
+    out: *mut f32,
+) {
+    let wide = I::PANEL_COLUMNS * LANES;
+    let mut column = 0;
+    while column < columns {
+        let is_wide = columns - column >= wide;
+        let mut row = 0;
+        while row < rows {
+            let height = (rows - row).min(4);
+            // SAFETY: the rows and columns exist.
+            unsafe {
+                let left = left.add(row * product.left_stride);
+                let right = right.add(column / LANES * product.right_column);
+                let out = out.add(row * product.out_stride + column);
+                match (height, is_wide && I::PANEL_COLUMNS == 4) {
+                    (1, true) => multiply_corner::<I, E, ADD, 1, 4>(product, left, right, out),
+                    (2, true) => multiply_corner::<I, E, ADD, 2, 4>(product, left, right, out),
+                    (3, true) => multiply_corner::<I, E, ADD, 3, 4>(product, left, right, out),
+                    (_, true) => multiply_corner::<I, E, ADD, 4, 4>(product, left, right, out),
+                    (1, false) => multiply_corner::<I, E, ADD, 1, 1>(product, left, right, out),
+                    (2, false) => multiply_corner::<I, E, ADD, 2, 1>(product, left, right, out),
+                    (3, false) => multiply_corner::<I, E, ADD, 3, 1>(product, left, right, out),
+                    (_, false) => multiply_corner::<I, E, ADD, 4, 1>(product, left, right, out),
+                }
+            }
+            row += height;
+        }
+        column += if is_wide { wide } else { LANES };
+    }
+}
+
+/// `ROWS` rows and `COLUMNS` vectors of columns, which stay in registers.
+///
+/// # Safety
+/// As [`multiply_panel`].
+#[inline(always)]
+unsafe fn multiply_corner<I: Isa, E: Element, const ADD: bool, const ROWS: usize, const COLUMNS: usize>(
+    product: &Product,
+    left: *const f32,
+    right: *const E,
+    out: *mut f32,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sums = [[I::splat(0.0); COLUMNS]; ROWS];
+        for inner in 0..product.inner {
+            let mut vectors = [I::splat(0.0); COLUMNS];
+            for column in 0..COLUMNS {
+                let place = inner * product.right_stride + column * product.right_column;
+                vectors[column] = E::load::<I>(right.add(place));
+            }
+            for row in 0..ROWS {
+                let value = I::splat(*left.add(row * product.left_stride + inner));
+                for column in 0..COLUMNS {
+                    sums[row][column] = I::fma(value, vectors[column], sums[row][column]);
+                }
+            }
+        }
+        for row in 0..ROWS {
+            for column in 0..COLUMNS {
+                let place = out.add(row * product.out_stride + column * LANES);
+                let sum = if ADD { I::add(I::load(place), sums[row][column]) } else { sums[row][column] };
+                I::store(place, sum);
+            }
+        }
+    }
+}

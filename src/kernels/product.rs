@@ -1,0 +1,439 @@
+//! Products of packed matrices with a batch of tokens: several matrices in one region, gated, or added to a residual.
+//!
+//! ```text
+//! for each token:                  normalise, if asked for; round to 8 bits with a scale per 32
+//! for each block of tokens:        as many as stay in the second-level cache
+//!     for each pass of rows:       one or two groups of sixteen, of one matrix after the other
+//!         for each tile of tokens: out = start + weights · activations                               (see tile.rs)
+//! ```
+//!
+//! Few tokens are rounded by every thread for itself, while the first weights of its share are on their way; many are
+//! divided among the threads in a region of their own.
+//!
+//! Passes are the tasks' currency. The first tasks take large shares and the last ones small, so that there are few to
+//! take and the threads still end together.
+
+use std::ops::Range;
+
+use anyhow::{Result, ensure};
+
+use super::isa::LANES;
+use super::layout::{ACTIVATION_BYTES, CHUNK, Encoding};
+use super::matrix::PackedMatrix;
+use super::scratch::{new_region, thread_activations, with_thread_scratch};
+use super::tile::{MAX_GROUPS, MAX_TOKENS, Tile};
+use super::{Kernels, SharedPointer};
+
+/// Tokens whose activations stay in the second-level cache while the rows go by.
+const TOKENS_PER_BLOCK: usize = 128;
+/// Tokens up to which every thread rounds them for itself.
+const TOKENS_ROUNDED_BY_EACH: usize = 4;
+/// Bytes of weights that are asked for before that.
+const FIRST_BYTES: usize = 16 << 10;
+
+/// What matrices are multiplied with: rows of values, normalised first if there is a norm.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// `[tokens][cols]`
+    pub values: &'a [f32],
+    /// Applied to every row.
+    pub norm: Option<Norm<'a>>,
+}
+
+/// Root mean square normalisation.
+#[derive(Clone, Copy)]
+pub struct Norm<'a> {
+    /// Of every column.
+    pub weight: &'a [f32],
+    pub epsilon: f32,
+}
+
+impl<'a> From<&'a [f32]> for Input<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Input { values, norm: None }
+    }
+}
+
+/// `out[t] = (matrices[0] · x[t], matrices[1] · x[t], …)`, `x` rounded to 8 bits with a scale per 32; biases are added.
+///
+/// # Errors
+/// When there is nothing to multiply, or a slice has another length than the shapes ask for.
+pub fn multiply(kernels: &Kernels, matrices: &[&PackedMatrix], x: Input, out: &mut [f32]) -> Result<()> {
+    let width = matrices.iter().map(|matrix| matrix.rows).sum();
+    Product::new(kernels, matrices, x, out, width)?.run(Purpose::Store)
+}
+
+/// `out[t] += matrix · x[t]`; see [`multiply`].
+///
+/// # Errors
+/// As [`multiply`], and where the matrix has a bias.
+pub fn multiply_add(kernels: &Kernels, matrix: &PackedMatrix, x: Input, out: &mut [f32]) -> Result<()> {
+    ensure!(matrix.bias().is_none(), "a product is added to one thing, a bias or values");
+    Product::new(kernels, &[matrix], x, out, matrix.rows)?.run(Purpose::Add)
+}
+
+/// `out[t] = silu(gate · x[t]) · (up · x[t])`, silu(x) = x / (1 + e⁻ˣ); see [`multiply`].
+///
+/// # Errors
+/// As [`multiply`], and where the two have not as many rows.
+pub fn multiply_gated(
+    kernels: &Kernels,
+    gate: &PackedMatrix,
+    up: &PackedMatrix,
+    x: Input,
+    out: &mut [f32],
+) -> Result<()> {
+    ensure!(gate.rows == up.rows, "{} rows of gates for {} rows", gate.rows, up.rows);
+    Product::new(kernels, &[gate, up], x, out, gate.rows)?.run(Purpose::Gate)
+}
+
+/// What becomes of the sums.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Store,
+    Add,
+    Gate,
+}
+
+/// A product whose shapes fit.
+struct Product<'a> {
+    kernels: &'a Kernels,
+    matrices: &'a [&'a PackedMatrix],
+    x: Input<'a>,
+    tokens: usize,
+    out: SharedPointer<f32>,
+    /// Values from one token to the next in `out`.
+    out_width: usize,
+    tiling: Tiling,
+    /// Groups of rows in a pass.
+    groups: usize,
+}
+
+impl<'a> Product<'a> {
+    fn new(
+        kernels: &'a Kernels,
+        matrices: &'a [&'a PackedMatrix],
+        x: Input<'a>,
+        out: &'a mut [f32],
+        out_width: usize,
+    ) -> Result<Self> {
+        let Some(first) = matrices.first() else { anyhow::bail!("a product needs a matrix") };
+        let cols = first.cols;
+        ensure!(matrices.iter().all(|matrix| matrix.cols == cols), "matrices of one product differ in width");
+        let tokens = x.values.len() / cols;
+        ensure!(
+            tokens > 0 && tokens * cols == x.values.len() && tokens.checked_mul(out_width) == Some(out.len()),
+            "a product of {out_width} × {cols} weights got {} values and room for {}",
+            x.values.len(),
+            out.len()
+        );
+        let norm = x.norm.map_or(cols, |norm| norm.weight.len());
+        ensure!(norm == cols, "a norm of {norm} values for rows of {cols}");
+        let tiling = Tiling::new(tokens, kernels.routines.tile_tokens);
+        let groups = if tiling.tiles == 1 { 1 } else { kernels.routines.wide_groups };
+        let out = SharedPointer(out.as_mut_ptr());
+        Ok(Product { kernels, matrices, x, tokens, out, out_width, tiling, groups })
+    }
+
+    fn run(&self, purpose: Purpose) -> Result<()> {
+        let threads = self.kernels.threads();
+        // In a gated product a pass is over the rows of both matrices.
+        let counted = if purpose == Purpose::Gate { &self.matrices[..1] } else { self.matrices };
+        let passes: usize = counted.iter().map(|matrix| self.passes(matrix)).sum();
+        let token_blocks = self.tokens.div_ceil(TOKENS_PER_BLOCK);
+        let shares = Shares { count: passes, threads, is_long: self.tokens > TOKENS_ROUNDED_BY_EACH };
+
+        let mut scratch = self.kernels.scratch();
+        let cols = self.matrices[0].cols;
+        let token_bytes = cols.div_ceil(CHUNK) * 2 * ACTIVATION_BYTES;
+        // Whole cache lines for each encoding.
+        let area = (self.tokens * token_bytes).next_multiple_of(64);
+        let room = area * Encoding::ALL.len();
+        let at = |start: *mut u8| Activations { start: SharedPointer(start), area, token_bytes };
+        let region = new_region();
+        let shared = (self.tokens > TOKENS_ROUNDED_BY_EACH).then(|| {
+            scratch.activations.grow(room);
+            let activations = at(scratch.activations.as_mut_ptr());
+            self.kernels.pool.run(self.tiling.tiles, &|tile| self.round_tile(tile, &activations));
+            activations
+        });
+        self.kernels.pool.run(token_blocks * shares.len(), &|task| {
+            let (block, share) = (task / shares.len(), task % shares.len());
+            let own;
+            let activations = match &shared {
+                Some(shared) => shared,
+                None => {
+                    self.ask_for(purpose, shares.get(share).start);
+                    let start = thread_activations(region, room, |start| {
+                        (0..self.tiling.tiles).for_each(|tile| self.round_tile(tile, &at(start)));
+                    });
+                    own = at(start);
+                    &own
+                }
+            };
+            let tiles =
+                self.tiling.tiles * block / token_blocks..self.tiling.tiles * (block + 1) / token_blocks;
+            for pass in shares.get(share) {
+                // SAFETY: the level is available; tasks differ in their tokens or in their rows.
+                unsafe { self.multiply_pass(purpose, pass, tiles.clone(), activations) };
+            }
+        });
+        Ok(())
+    }
+
+    /// Passes over the rows of a matrix.
+    fn passes(&self, matrix: &PackedMatrix) -> usize {
+        matrix.rows.div_ceil(LANES).div_ceil(self.groups)
+    }
+
+    /// The matrix of a pass, the pass's number in it, and the column of the result where the matrix begins.
+    fn place(&self, purpose: Purpose, mut pass: usize) -> (&PackedMatrix, usize, usize) {
+        let (mut index, mut column) = (0, 0);
+        while purpose == Purpose::Store && pass >= self.passes(self.matrices[index]) {
+            pass -= self.passes(self.matrices[index]);
+            column += self.matrices[index].rows;
+            index += 1;
+        }
+        (self.matrices[index], pass, column)
+    }
+
+    /// Asks for the first weights of a pass, where there is one.
+    fn ask_for(&self, purpose: Purpose, pass: usize) {
+        if self.matrices.iter().map(|matrix| self.passes(matrix)).sum::<usize>() <= pass {
+            return;
+        }
+        let (matrix, pass, _) = self.place(purpose, pass);
+        let start = matrix.as_bytes().as_ptr().wrapping_add(pass * self.groups * matrix.group_bytes);
+        // SAFETY: the level is available.
+        unsafe { (self.kernels.routines.prefetch)(start, FIRST_BYTES) };
+    }
+
+    /// Rounds the tokens of a tile, once for each encoding that the matrices have.
+    fn round_tile(&self, tile: usize, activations: &Activations) {
+        let cols = self.matrices[0].cols;
+        let routines = self.kernels.routines;
+        let (first, width) = self.tiling.tile(tile);
+        with_thread_scratch(cols, |normed| {
+            for index in 0..width {
+                let mut token = &self.x.values[(first + index) * cols..][..cols];
+                if let Some(Norm { weight, epsilon }) = self.x.norm {
+                    // SAFETY: the level is available; all three are one row long.
+                    unsafe { (routines.rms_norm_row)(token, weight, epsilon, normed) };
+                    token = normed;
+                }
+                for encoding in Encoding::ALL {
+                    if !self.matrices.iter().any(|matrix| matrix.encoding == encoding) {
+                        continue;
+                    }
+                    // SAFETY: the level is available; the area has room for all tokens, and the tiles before this
+                    // one take `first` tokens of it.
+                    unsafe {
+                        let tile = activations.tile(encoding, first);
+                        (routines.quantize_token)(encoding, token.as_ptr(), cols, tile, width, index);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Multiplies the rows of one pass with some of the tokens.
+    ///
+    /// # Safety
+    /// The level must be available, and nobody else may write these rows of these tokens meanwhile.
+    unsafe fn multiply_pass(
+        &self,
+        purpose: Purpose,
+        pass: usize,
+        tiles: Range<usize>,
+        activations: &Activations,
+    ) {
+        let (matrix, pass, column) = self.place(purpose, pass);
+        let first_group = pass * self.groups;
+        let groups = self.groups.min(matrix.rows.div_ceil(LANES) - first_group);
+        let first_row = first_group * LANES;
+        let rows = (groups * LANES).min(matrix.rows - first_row);
+        let is_whole = rows == groups * LANES;
+        for tile in tiles {
+            let (first_token, tokens) = self.tiling.tile(tile);
+            // SAFETY: the groups and the tokens exist, so all offsets lie inside their buffers; a tile reads and writes
+            // whole groups, so a partial one goes through `edge`, which has room for the largest tile.
+            unsafe {
+                let out = self.out.get().add(first_token * self.out_width + column + first_row);
+                let mut edge = Sums([0.0; MAX_TOKENS * MAX_GROUPS * LANES]);
+                let width = groups * LANES;
+                let (target, target_stride) =
+                    if is_whole { (out, self.out_width) } else { (edge.0.as_mut_ptr(), width) };
+                let operands = |matrix: &PackedMatrix, out, out_stride| Tile {
+                    weights: matrix.as_bytes().as_ptr().add(first_group * matrix.group_bytes),
+                    group_stride: matrix.group_bytes,
+                    activations: activations.tile(matrix.encoding, first_token),
+                    chunks: matrix.cols.div_ceil(CHUNK),
+                    out,
+                    out_stride,
+                    start: matrix.bias().map_or(std::ptr::null(), |bias| bias.as_ptr().add(first_row)),
+                    start_stride: 0,
+                };
+                let multiply = |matrix: &PackedMatrix, operands: &Tile| {
+                    (self.kernels.routines.multiply_tile)(matrix.encoding, groups, tokens)(operands);
+                };
+                let mut main = operands(matrix, target, target_stride);
+                match purpose {
+                    Purpose::Store => multiply(matrix, &main),
+                    Purpose::Add => {
+                        if !is_whole {
+                            copy_rows(out, self.out_width, target, target_stride, tokens, rows);
+                        }
+                        (main.start, main.start_stride) = (target, target_stride);
+                        multiply(matrix, &main);
+                    }
+                    Purpose::Gate => {
+                        let (mut gates, mut values) = (edge, edge);
+                        let up = self.matrices[1];
+                        multiply(matrix, &operands(matrix, gates.0.as_mut_ptr(), width));
+                        multiply(up, &operands(up, values.0.as_mut_ptr(), width));
+                        let count = tokens * width;
+                        (self.kernels.routines.swiglu)(&mut gates.0[..count], &values.0[..count]);
+                        copy_rows(gates.0.as_ptr(), width, out, self.out_width, tokens, rows);
+                        continue;
+                    }
+                }
+                if !is_whole {
+                    copy_rows(target, target_stride, out, self.out_width, tokens, rows);
+                }
+            }
+        }
+    }
+}
+
+/// Room for the sums of the largest tile.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Sums([f32; MAX_TOKENS * MAX_GROUPS * LANES]);
+
+/// Copies the first `rows` values of each token.
+///
+/// # Safety
+/// Both must be valid for these sizes, and not overlap.
+unsafe fn copy_rows(
+    from: *const f32,
+    from_stride: usize,
+    to: *mut f32,
+    to_stride: usize,
+    tokens: usize,
+    rows: usize,
+) {
+    for token in 0..tokens {
+        // SAFETY: the caller's promise.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from.add(token * from_stride), to.add(token * to_stride), rows);
+        }
+    }
+}
+
+/// Rounded activations of all tokens, one area for each encoding.
+struct Activations {
+    start: SharedPointer<u8>,
+    area: usize,
+    token_bytes: usize,
+}
+
+impl Activations {
+    /// Where the tile that begins with token `first` is.
+    fn tile(&self, encoding: Encoding, first: usize) -> *mut u8 {
+        // Inside the buffer, whose size `run` made from the same numbers.
+        self.start.get().wrapping_add(encoding as usize * self.area + first * self.token_bytes)
+    }
+}
+
+/// How tokens are divided into tiles: as few as possible, their widths as even as possible, the wider ones first.
+#[derive(Clone, Copy)]
+struct Tiling {
+    tiles: usize,
+    narrow: usize,
+    wider: usize,
+}
+
+impl Tiling {
+    fn new(tokens: usize, widest: usize) -> Self {
+        let tiles = tokens.div_ceil(widest);
+        Tiling { tiles, narrow: tokens / tiles, wider: tokens % tiles }
+    }
+
+    /// The first token and the number of tokens of a tile.
+    fn tile(self, tile: usize) -> (usize, usize) {
+        (tile * self.narrow + tile.min(self.wider), self.narrow + usize::from(tile < self.wider))
+    }
+}
+
+/// `count` things divided among threads in shares that get smaller: three quarters of them in one share for each
+/// thread, and the rest in one more for each, or in four where the work is long.
+#[derive(Clone, Copy)]
+struct Shares {
+    count: usize,
+    threads: usize,
+    is_long: bool,
+}
+
+impl Shares {
+    fn len(self) -> usize {
+        match self {
+            Shares { threads: 1, .. } => 1,
+            Shares { threads, is_long: true, .. } => 5 * threads,
+            Shares { threads, .. } => 2 * threads,
+        }
+    }
+
+    /// The things of a share; it may be empty.
+    fn get(self, index: usize) -> Range<usize> {
+        let Shares { count, threads, .. } = self;
+        // In units of which three quarters are 3 · `last` for each thread.
+        let last = self.len() / threads - 1;
+        let units = |index: usize| {
+            if index <= threads { 3 * last * index } else { 3 * last * threads + index - threads }
+        };
+        let bound =
+            |index| if last == 0 { count * index } else { count * units(index) / (4 * last * threads) };
+        bound(index)..bound(index + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Shares, Tiling};
+
+    #[test]
+    fn shares_cover_everything_once_and_get_smaller() {
+        for (threads, is_long) in (1..6).flat_map(|threads| [(threads, false), (threads, true)]) {
+            for count in [0, 1, 2, 7, 36, 60, 3072] {
+                let shares = Shares { count, threads, is_long };
+                let mut next = 0;
+                for index in 0..shares.len() {
+                    let share = shares.get(index);
+                    assert_eq!(share.start, next);
+                    next = share.end;
+                }
+                assert_eq!(next, count, "{threads} threads");
+            }
+        }
+        let sizes =
+            |shares: Shares| (0..shares.len()).map(|index| shares.get(index).len()).collect::<Vec<_>>();
+        assert_eq!(sizes(Shares { count: 32, threads: 2, is_long: false }), [12, 12, 4, 4]);
+        assert_eq!(sizes(Shares { count: 32, threads: 2, is_long: true }), [12, 12, 1, 1, 1, 1, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn tiles_cover_all_tokens() {
+        for widest in 1..7 {
+            for tokens in 1..40 {
+                let tiling = Tiling::new(tokens, widest);
+                let mut next = 0;
+                for tile in 0..tiling.tiles {
+                    let (first, width) = tiling.tile(tile);
+                    assert!(first == next && (1..=widest).contains(&width));
+                    next = first + width;
+                }
+                assert_eq!(next, tokens);
+            }
+        }
+    }
+}

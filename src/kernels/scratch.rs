@@ -1,0 +1,51 @@
+//! Buffers that grow to the largest use and stay, so that the steady path allocates nothing.
+
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::layout::AlignedBytes;
+
+/// Those of one [`super::Kernels`].
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// Rounded activations.
+    pub(super) activations: AlignedBytes,
+    /// Parts of attentions.
+    pub(super) parts: Vec<f32>,
+}
+
+thread_local! {
+    static VALUES: RefCell<AlignedBytes> = RefCell::default();
+    static ACTIVATIONS: RefCell<AlignedBytes> = RefCell::default();
+    /// The region whose activations this thread has rounded.
+    static ROUNDED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Lends this thread's buffer, on 64 bytes. It holds what was left there; a use inside a use gets a buffer of its own.
+pub(super) fn with_thread_scratch(values: usize, f: impl FnOnce(&mut [f32])) {
+    VALUES.with(|scratch| match scratch.try_borrow_mut() {
+        Ok(mut scratch) => {
+            scratch.grow(values * size_of::<f32>());
+            f(&mut scratch.as_floats_mut()[..values]);
+        }
+        Err(_) => f(&mut vec![0.0; values]),
+    });
+}
+
+/// A number for a region's activations that no other region has.
+pub(super) fn new_region() -> u64 {
+    static REGIONS: AtomicU64 = AtomicU64::new(1);
+    REGIONS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// This thread's own rounded activations of a region: `fill` makes them, in `bytes` bytes, at the thread's first task of
+/// the region. They stay until the thread's next region.
+pub(super) fn thread_activations(region: u64, bytes: usize, fill: impl FnOnce(*mut u8)) -> *mut u8 {
+    ACTIVATIONS.with_borrow_mut(|activations| {
+        if ROUNDED.replace(region) != region {
+            activations.grow(bytes);
+            fill(activations.as_mut_ptr());
+        }
+        activations.as_mut_ptr()
+    })
+}

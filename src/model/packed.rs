@@ -1,0 +1,304 @@
+//! Packed weights kept in a file: packed once, then mapped, and shared by all processes that use the model.
+//!
+//! ```text
+//! 0    magic                16 bytes
+//! 16   length of the table  u64
+//! 24   checksum             u64, of everything after these 64 bytes
+//! 32   key of the source    32 bytes
+//! 64   table                JSON: name, encoding, rows, cols and offset of every matrix
+//! …    matrices             each on 64 bytes, in the order in which they are used
+//! ```
+//!
+//! The file is named by its key, so other weights have another file. One that does not fit its key or its checksum is
+//! as good as missing: the weights are packed anew and the file is replaced.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::kernels::{Kernels, PackedMatrix, SharedBytes, checksum};
+use crate::model::linear::Linear;
+use crate::model::mapped;
+use crate::model::ops::Ops;
+use crate::model::weights::Weights;
+
+/// Changes with every change of the layouts in `kernels`.
+const MAGIC: &[u8; 16] = b"foretype packed1";
+const HEAD: usize = 64;
+/// Files that are kept; the ones used longest ago go.
+const KEPT: usize = 4;
+
+/// What a packed file was made from.
+type Key = [u8; 32];
+
+/// The packed weights of one load: found in a folder, or to be kept there, or neither.
+pub struct PackedStore<'a> {
+    place: Option<Place<'a>>,
+    file: Option<PackedFile>,
+}
+
+struct Place<'a> {
+    folder: &'a Path,
+    key: Key,
+    kernels: Arc<Kernels>,
+}
+
+impl<'a> PackedStore<'a> {
+    /// What `folder` has of these weights; only kernels use packed weights.
+    pub fn open(folder: Option<&'a Path>, weights: &Weights, ops: &Ops) -> Self {
+        let (Some(folder), Ops::Kernels(kernels)) = (folder, ops) else {
+            return Self { place: None, file: None };
+        };
+        let key = key(weights.files().into_iter());
+        let file = PackedFile::open(folder, &key, kernels);
+        Self { place: Some(Place { folder, key, kernels: kernels.clone() }), file }
+    }
+
+    /// The packed matrix of this name, if it is here.
+    pub fn find(&self, name: &str) -> Option<PackedMatrix> {
+        self.file.as_ref()?.get(name).inspect_err(|error| tracing::warn!("{error:#}")).ok()
+    }
+
+    /// Whether the folder wants the weights.
+    pub fn is_missing(&self) -> bool {
+        self.place.is_some() && self.file.is_none()
+    }
+
+    /// Write the matrices into the folder; if that fails they are packed again next time.
+    pub fn keep<'l>(&self, named: impl Iterator<Item = (String, &'l Linear)>) {
+        let Some(Place { folder, key, kernels }) = &self.place else { return };
+        let packed = |linear: &'l Linear| match linear {
+            Linear::Packed(matrix) => Some(&**matrix),
+            Linear::Candle { .. } => None,
+        };
+        let mut matrices: Vec<(String, &PackedMatrix)> =
+            named.filter_map(|(name, linear)| Some((name, packed(linear)?))).collect();
+        // The output matrix is often the embedding's.
+        let mut seen = Vec::new();
+        matrices.retain(|(_, matrix)| {
+            let is_new = !seen.contains(&matrix.as_bytes().as_ptr());
+            seen.push(matrix.as_bytes().as_ptr());
+            is_new
+        });
+        if let Err(error) = write(folder, key, kernels, &matrices) {
+            tracing::warn!("packed weights cannot be kept in {}: {error:#}", folder.display());
+        }
+    }
+}
+
+/// A packed file, mapped and found whole.
+struct PackedFile {
+    bytes: SharedBytes,
+    matrices: HashMap<String, Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    name: String,
+    encoding: String,
+    rows: usize,
+    cols: usize,
+    offset: usize,
+}
+
+impl PackedFile {
+    /// The packed weights of the source with this key, if `folder` holds them.
+    fn open(folder: &Path, key: &Key, kernels: &Kernels) -> Option<Self> {
+        let path = path(folder, key);
+        if !path.exists() {
+            return None;
+        }
+        let file = Self::read(&path, key, kernels);
+        if let Err(error) = &file {
+            tracing::warn!("{} is made anew: {error:#}", path.display());
+        }
+        // Whether it is used tells how long it is kept; a folder that cannot be written keeps what it has.
+        let _ =
+            File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        file.ok()
+    }
+
+    fn read(path: &Path, key: &Key, kernels: &Kernels) -> anyhow::Result<Self> {
+        let map = mapped::map(path)?;
+        let (head, rest) = map.split_at_checked(HEAD).context("it is cut off")?;
+        ensure!(head[..16] == MAGIC[..], "it is of another version");
+        ensure!(head[32..] == key[..], "it is of other weights");
+        ensure!(head[24..32] == checksum(kernels, rest).to_le_bytes(), "it is damaged");
+        let length = u64::from_le_bytes(head[16..24].try_into()?);
+        let table = usize::try_from(length).ok().and_then(|length| rest.get(..length)).context("no table")?;
+        let entries: Vec<Entry> = serde_json::from_slice(table)?;
+        let matrices = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
+        Ok(Self { bytes: Arc::new(map), matrices })
+    }
+
+    /// The matrix of this name.
+    ///
+    /// # Errors
+    /// When the file has none, or it is not where the table says.
+    fn get(&self, name: &str) -> anyhow::Result<PackedMatrix> {
+        let entry = self.matrices.get(name).with_context(|| format!("the packed weights have no {name}"))?;
+        PackedMatrix::from_shared(&entry.encoding, entry.rows, entry.cols, self.bytes.clone(), entry.offset)
+    }
+}
+
+/// Write the packed weights of the source with this key into `folder`, whole or not at all.
+///
+/// # Errors
+/// When the folder cannot be written.
+fn write(
+    folder: &Path,
+    key: &Key,
+    kernels: &Kernels,
+    matrices: &[(String, &PackedMatrix)],
+) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    // The length of the table depends on the offsets in it, so offsets count from where it is sure to have ended.
+    let start = (HEAD + 200 * matrices.len()).next_multiple_of(64);
+    let mut offset = start;
+    let entries = matrices.iter().map(|(name, matrix)| {
+        let at = offset;
+        offset += matrix.bytes().next_multiple_of(64);
+        let (name, encoding) = (name.clone(), matrix.encoding().to_owned());
+        Entry { name, encoding, rows: matrix.rows(), cols: matrix.cols(), offset: at }
+    });
+    let table = serde_json::to_vec(&entries.collect::<Vec<_>>())?;
+    ensure!(HEAD + table.len() <= start, "the table of packed weights is too long");
+
+    let temporary = tempfile::NamedTempFile::new_in(folder)?;
+    let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file());
+    let mut head = [0; HEAD];
+    out.write_all(&head)?;
+    out.write_all(&table)?;
+    out.write_all(&vec![0; start - HEAD - table.len()])?;
+    for (_, matrix) in matrices {
+        out.write_all(matrix.as_bytes())?;
+        out.write_all(&vec![0; matrix.bytes().next_multiple_of(64) - matrix.bytes()])?;
+    }
+    out.flush()?;
+    drop(out);
+
+    let sum = checksum(kernels, &mapped::map(temporary.path())?[HEAD..]);
+    head[..16].copy_from_slice(MAGIC);
+    head[16..24].copy_from_slice(&(table.len() as u64).to_le_bytes());
+    head[24..32].copy_from_slice(&sum.to_le_bytes());
+    head[32..].copy_from_slice(key);
+    let mut file = temporary.as_file();
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&head)?;
+    temporary.persist(path(folder, key))?;
+    remove_oldest(folder);
+    Ok(())
+}
+
+/// The key of weights: their length, and a kilobyte at each of a thousand places. Weights that were trained further differ
+/// nearly everywhere; a whole hash would cost more than all the rest of a start.
+fn key<'a>(files: impl Iterator<Item = &'a [u8]>) -> Key {
+    const PLACES: usize = 1024;
+    let mut hash = Sha256::new();
+    for bytes in files {
+        hash.update(bytes.len().to_le_bytes());
+        for place in 0..PLACES {
+            let start = (bytes.len() / PLACES) * place;
+            hash.update(&bytes[start..bytes.len().min(start + PLACES)]);
+        }
+        hash.update(&bytes[bytes.len().saturating_sub(PLACES)..]);
+    }
+    hash.finalize().into()
+}
+
+fn path(folder: &Path, key: &Key) -> PathBuf {
+    let name: String = key[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+    folder.join(format!("{name}.packed"))
+}
+
+fn remove_oldest(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let mut files: Vec<(SystemTime, PathBuf)> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "packed"))
+        .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
+        .collect();
+    files.sort();
+    for (_, path) in files.iter().rev().skip(KEPT) {
+        if let Err(error) = std::fs::remove_file(path) {
+            tracing::warn!("cannot remove {}: {error}", path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{KEPT, Key, PackedFile, key, path, write};
+    use crate::kernels::{Kernels, Level, PackedMatrix, SourceKind};
+
+    fn matrix(kernels: &Kernels, rows: usize) -> PackedMatrix {
+        let bytes: Vec<u8> = (0..rows * 2 * 18).map(|i| (i * 7 % 61) as u8).collect();
+        PackedMatrix::pack(kernels, SourceKind::Q4_0, rows, 64, &bytes).unwrap()
+    }
+
+    fn written(folder: &Path, key: &Key, kernels: &Kernels) {
+        let (first, second) = (matrix(kernels, 5), matrix(kernels, 33));
+        let named = [("first".to_owned(), &first), ("second".to_owned(), &second)];
+        write(folder, key, kernels, &named).unwrap();
+    }
+
+    #[test]
+    fn what_was_written_is_found_and_damage_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let kernels = Kernels::with_level(2, Level::Scalar).unwrap();
+        let key = key([&b"some weights"[..]].into_iter());
+        assert!(PackedFile::open(folder, &key, &kernels).is_none());
+        written(folder, &key, &kernels);
+        let file = PackedFile::open(folder, &key, &kernels).unwrap();
+        assert_eq!(file.get("second").unwrap().as_bytes(), matrix(&kernels, 33).as_bytes());
+        assert_eq!(file.get("first").unwrap().rows(), 5);
+        assert!(file.get("third").is_err());
+        drop(file);
+
+        let path = path(folder, &key);
+        let whole = std::fs::read(&path).unwrap();
+        for place in [0, 17, 25, 40, 70, whole.len() - 100] {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 1;
+            std::fs::write(&path, damaged).unwrap();
+            assert!(PackedFile::open(folder, &key, &kernels).is_none(), "byte {place}");
+        }
+        for length in [0, 10, 64, whole.len() - 64] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(PackedFile::open(folder, &key, &kernels).is_none(), "length {length}");
+        }
+        written(folder, &key, &kernels);
+        assert!(PackedFile::open(folder, &key, &kernels).is_some());
+    }
+
+    #[test]
+    fn only_the_last_few_files_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let kernels = Kernels::with_level(1, Level::Scalar).unwrap();
+        for number in 0..KEPT + 3 {
+            written(folder.path(), &key([&[number as u8; 9][..]].into_iter()), &kernels);
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), KEPT);
+    }
+
+    #[test]
+    fn keys_tell_weights_apart() {
+        let weights: Vec<u8> = (0..5_000_000).map(|i| (i % 251) as u8).collect();
+        let longer = [&weights[..], &[0]].concat();
+        let mut trained = weights.clone();
+        trained.iter_mut().for_each(|byte| *byte ^= 1);
+        let keys = [&weights, &longer, &trained].map(|bytes| key([&bytes[..]].into_iter()));
+        assert!(keys[0] != keys[1] && keys[0] != keys[2]);
+        assert_eq!(key([&weights[..]].into_iter()), keys[0]);
+    }
+}
