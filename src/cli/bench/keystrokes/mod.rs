@@ -14,7 +14,8 @@ mod table;
 mod trace;
 mod typist;
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Global, loading};
 use crate::engine;
+use crate::model::source::WeightsSource;
 
 use document::Document;
 use figures::Figures;
@@ -70,8 +72,11 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut ours = Ours::start(global)?;
     let mut peer = match &arguments.peer {
         Some(program) => {
-            let weights = arguments.peer_weights.as_ref().or(weights.first()).context("no weights")?;
-            Some(LlamaVim::new(Server::start(program, weights, threads)?, arguments.seed))
+            let weights = match (&arguments.peer_weights, &weights) {
+                (Some(path), _) => PeerWeights::File(path.clone()),
+                (None, weights) => PeerWeights::of(weights)?,
+            };
+            Some(LlamaVim::new(Server::start(program, weights.path(), threads)?, arguments.seed))
         }
         None => None,
     };
@@ -115,6 +120,33 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         println!("{about}\n\n{}", table::text(&figures));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Our weights as the peer can read them.
+enum PeerWeights {
+    File(PathBuf),
+    /// Weights that are part of the program are written out; the file goes once the peer has it mapped.
+    Written(tempfile::NamedTempFile),
+}
+
+impl PeerWeights {
+    fn of(weights: &WeightsSource) -> anyhow::Result<Self> {
+        match weights {
+            WeightsSource::Files(paths) => Ok(Self::File(paths.first().context("no weights")?.clone())),
+            WeightsSource::Static(bytes) => {
+                let mut file = tempfile::Builder::new().suffix(".gguf").tempfile()?;
+                file.write_all(bytes)?;
+                Ok(Self::Written(file))
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Written(file) => file.path(),
+        }
+    }
 }
 
 fn traces(arguments: &Arguments) -> anyhow::Result<Vec<Trace>> {
