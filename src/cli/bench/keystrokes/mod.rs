@@ -56,6 +56,9 @@ pub struct Arguments {
     /// Write the report with plots as one HTML page
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
+    /// Another build of Foretype to type at, instead of this one
+    #[arg(long, value_name = "PROGRAM")]
+    server: Option<PathBuf>,
     /// A llama-server program: the same is typed at it as llama.vim would ask it, in turns
     #[arg(long, value_name = "PROGRAM")]
     peer: Option<PathBuf>,
@@ -69,7 +72,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let settings = global.settings();
     let weights = loading::files(&settings.model)?.weights;
     let threads = settings.threads.unwrap_or_else(engine::default_threads);
-    let mut ours = Ours::start(global)?;
+    let mut ours = Ours::start(arguments.server.as_deref(), global)?;
     let mut peer = match &arguments.peer {
         Some(program) => {
             let weights = match (&arguments.peer_weights, &weights) {

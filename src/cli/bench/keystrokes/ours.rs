@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -43,21 +44,24 @@ pub struct Ours {
 }
 
 impl Ours {
-    /// Start the server and wait until its model is loaded.
+    /// Start the server, of this program if no other is named, and wait until its model is loaded.
     ///
     /// # Errors
     /// When it cannot be started or says that it failed.
-    pub fn start(global: &Global) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("this program's own file is unknown")?;
+    pub fn start(program: Option<&Path>, global: &Global) -> anyhow::Result<Self> {
+        let program = match program {
+            Some(program) => program.to_owned(),
+            None => std::env::current_exe().context("this program's own file is unknown")?,
+        };
         let (socket, theirs) = UnixStream::pair()?;
         let output = OwnedFd::from(theirs.try_clone()?);
-        let server = Command::new(program)
+        let server = Command::new(&program)
             .args(flags(global))
             .arg("serve")
             .stdin(OwnedFd::from(theirs))
             .stdout(output)
             .spawn()
-            .context("the server cannot be started")?;
+            .with_context(|| format!("the server of {} cannot be started", program.display()))?;
         let (received, asked, early) = (Vec::new(), None, None);
         let mut ours = Self { server, socket, received, next: 0, version: 0, asked, early, counts: true };
         let capabilities = json!({
