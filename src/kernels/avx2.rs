@@ -1,4 +1,5 @@
-//! AVX2 with FMA and F16C: two registers are one vector; integer products pass through 16 bits.
+//! AVX2 with FMA and F16C, two registers for a vector: with the dot products of AVX-VNNI, or with integer products that
+//! pass through 16 bits.
 
 use std::arch::x86_64::*;
 
@@ -6,7 +7,8 @@ use half::f16;
 
 use super::isa::{Isa, LANES};
 
-pub(super) struct Avx2;
+/// `VNNI`: with AVX-VNNI's instructions.
+pub(super) struct Avx2<const VNNI: bool>;
 
 /// Two halves of a vector.
 #[derive(Clone, Copy)]
@@ -17,8 +19,13 @@ pub(super) fn is_available() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
 }
 
+/// Whether it has AVX-VNNI as well.
+pub(super) fn is_vnni_available() -> bool {
+    is_available() && is_x86_feature_detected!("avxvnni")
+}
+
 // SAFETY of all blocks below: the caller of an `Isa` method vouches for the level and for the pointers.
-impl Isa for Avx2 {
+impl<const VNNI: bool> Isa for Avx2<VNNI> {
     type Floats = Pair<__m256>;
     type Sums = Pair<__m256i>;
     type Weights = Pair<__m256i>;
@@ -26,8 +33,8 @@ impl Isa for Avx2 {
     const WIDE_GROUPS: usize = 1;
     const TILE_TOKENS: usize = 4;
     const PANEL_COLUMNS: usize = 1;
-    const SIGNED_BYTES: bool = true;
-    const HIGH_NIBBLE_IN_PLACE: bool = false;
+    const SIGNED_BYTES: bool = !VNNI;
+    const HIGH_NIBBLE_IN_PLACE: bool = VNNI;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Pair<__m256> {
@@ -168,6 +175,10 @@ impl Isa for Avx2 {
     unsafe fn high_nibbles(a: Pair<__m256i>) -> Pair<__m256i> {
         // SAFETY: see above.
         unsafe {
+            if VNNI {
+                let mask = _mm256_set1_epi8(0xf0_u8 as i8);
+                return Pair(_mm256_and_si256(a.0, mask), _mm256_and_si256(a.1, mask));
+            }
             let mask = _mm256_set1_epi8(15);
             Pair(
                 _mm256_and_si256(_mm256_srli_epi16::<4>(a.0), mask),
@@ -175,18 +186,27 @@ impl Isa for Avx2 {
             )
         }
     }
-    /// Zero: the correction would not fit into the 16-bit sums of nibbles.
+    /// Zero without VNNI: the correction would not fit into the 16-bit sums of nibbles.
     #[inline(always)]
-    unsafe fn start(_correction: i32) -> Pair<__m256i> {
+    unsafe fn start(correction: i32) -> Pair<__m256i> {
         // SAFETY: see above.
-        unsafe { Pair(_mm256_setzero_si256(), _mm256_setzero_si256()) }
+        unsafe {
+            let start = if VNNI { _mm256_set1_epi32(correction) } else { _mm256_setzero_si256() };
+            Pair(start, start)
+        }
     }
-    /// Sixteen bits hold the eight additions of a block: 8 · 2 · 15 · 127 = 30480.
+    /// Without VNNI sixteen bits hold the eight additions of a block: 8 · 2 · 15 · 127 = 30480.
     #[inline(always)]
     unsafe fn dot_nibbles(sums: Pair<__m256i>, weights: Pair<__m256i>, activations: i32) -> Pair<__m256i> {
         // SAFETY: see above.
         unsafe {
             let activations = _mm256_set1_epi32(activations);
+            if VNNI {
+                return Pair(
+                    _mm256_dpbusd_avx_epi32(sums.0, weights.0, activations),
+                    _mm256_dpbusd_avx_epi32(sums.1, weights.1, activations),
+                );
+            }
             Pair(
                 _mm256_add_epi16(sums.0, _mm256_maddubs_epi16(weights.0, activations)),
                 _mm256_add_epi16(sums.1, _mm256_maddubs_epi16(weights.1, activations)),
@@ -197,6 +217,9 @@ impl Isa for Avx2 {
     unsafe fn dot_bytes(sums: Pair<__m256i>, weights: Pair<__m256i>, activations: i32) -> Pair<__m256i> {
         // SAFETY: see above.
         unsafe {
+            if VNNI {
+                return Self::dot_nibbles(sums, weights, activations);
+            }
             let activations = _mm256_set1_epi32(activations);
             Pair(dot_bytes(sums.0, weights.0, activations), dot_bytes(sums.1, weights.1, activations))
         }
@@ -205,6 +228,9 @@ impl Isa for Avx2 {
     unsafe fn sums_of_nibbles(sums: Pair<__m256i>, correction: i32) -> Pair<__m256> {
         // SAFETY: see above.
         unsafe {
+            if VNNI {
+                return Self::sums_of_bytes(sums);
+            }
             let (ones, correction) = (_mm256_set1_epi16(1), _mm256_set1_epi32(correction));
             Pair(
                 _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_madd_epi16(sums.0, ones), correction)),
@@ -216,6 +242,11 @@ impl Isa for Avx2 {
     unsafe fn sums_of_bytes(sums: Pair<__m256i>) -> Pair<__m256> {
         // SAFETY: see above.
         unsafe { Pair(_mm256_cvtepi32_ps(sums.0), _mm256_cvtepi32_ps(sums.1)) }
+    }
+    #[inline(always)]
+    unsafe fn pin(sums: Pair<__m256i>) -> Pair<__m256i> {
+        // SAFETY: see above.
+        unsafe { Pair(pin(sums.0), pin(sums.1)) }
     }
     #[inline(always)]
     unsafe fn prefetch(address: *const u8) {
@@ -248,4 +279,13 @@ unsafe fn dot_bytes(sums: __m256i, weights: __m256i, activations: __m256i) -> __
         let products = _mm256_maddubs_epi16(_mm256_abs_epi8(signed), _mm256_sign_epi8(activations, signed));
         _mm256_add_epi32(sums, _mm256_madd_epi16(products, _mm256_set1_epi16(1)))
     }
+}
+
+/// Not a method, because assembly with such registers must stand in a function that has them.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn pin(mut sums: __m256i) -> __m256i {
+    // SAFETY: no instruction at all.
+    unsafe { std::arch::asm!("/* {0} */", inout(ymm_reg) sums, options(nomem, nostack, preserves_flags)) };
+    sums
 }

@@ -5,6 +5,8 @@
 pub enum Level {
     /// AVX-512 with the dot products of VNNI.
     Avx512Vnni,
+    /// AVX2 with FMA and F16C, and the dot products of AVX-VNNI.
+    AvxVnni,
     /// AVX2 with FMA and F16C.
     Avx2,
     /// Plain Rust.
@@ -16,12 +18,13 @@ pub const LEVEL_VARIABLE: &str = "FORETYPE_KERNELS";
 
 impl Level {
     /// Every level, the fastest first.
-    pub const ALL: [Level; 3] = [Level::Avx512Vnni, Level::Avx2, Level::Scalar];
+    pub const ALL: [Level; 4] = [Level::Avx512Vnni, Level::AvxVnni, Level::Avx2, Level::Scalar];
 
     /// The name, as `FORETYPE_KERNELS` takes it.
     pub fn name(self) -> &'static str {
         match self {
             Level::Avx512Vnni => "avx512vnni",
+            Level::AvxVnni => "avxvnni",
             Level::Avx2 => "avx2",
             Level::Scalar => "scalar",
         }
@@ -33,9 +36,11 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => super::avx512::is_available(),
             #[cfg(target_arch = "x86_64")]
+            Level::AvxVnni => super::avx2::is_vnni_available(),
+            #[cfg(target_arch = "x86_64")]
             Level::Avx2 => super::avx2::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
-            Level::Avx512Vnni | Level::Avx2 => false,
+            Level::Avx512Vnni | Level::AvxVnni | Level::Avx2 => false,
             Level::Scalar => true,
         }
     }

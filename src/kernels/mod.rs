@@ -49,7 +49,9 @@ use scratch::Scratch;
 #[cfg(target_arch = "x86_64")]
 routines!(AVX512, avx512::Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,f16c");
 #[cfg(target_arch = "x86_64")]
-routines!(AVX2, avx2::Avx2, "avx2,fma,f16c");
+routines!(AVX_VNNI, avx2::Avx2<true>, "avx2,fma,f16c,avxvnni");
+#[cfg(target_arch = "x86_64")]
+routines!(AVX2, avx2::Avx2<false>, "avx2,fma,f16c");
 routines!(SCALAR, scalar::Scalar);
 
 /// The kernels of one instruction level and their threads. Share it by `Arc`; it can be used from several threads,
@@ -88,6 +90,8 @@ impl Kernels {
         let routines = match level {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => &AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Level::AvxVnni => &AVX_VNNI,
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => &AVX2,
             _ => &SCALAR,

@@ -130,7 +130,8 @@ impl<'a> Product<'a> {
         let norm = x.norm.map_or(cols, |norm| norm.weight.len());
         ensure!(norm == cols, "a norm of {norm} values for rows of {cols}");
         let tiling = Tiling::new(tokens, kernels.routines.tile_tokens);
-        let groups = if tiling.tiles == 1 { 1 } else { kernels.routines.wide_groups };
+        // A second group saves loads of activations; where there are few, one stream of weights is easier to foresee.
+        let groups = if tiling.tiles <= 3 { 1 } else { kernels.routines.wide_groups };
         let out = SharedPointer(out.as_mut_ptr());
         Ok(Product { kernels, matrices, x, tokens, out, out_width, tiling, groups })
     }
