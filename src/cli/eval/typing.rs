@@ -98,7 +98,8 @@ fn passages<'a>(part: &'a Part, characters: usize, common: &Common) -> Vec<Passa
             }
             end += line.len();
         }
-        Passage { file, range: start..end }
+        // The last line's end stays: it is typed on a line of its own, not in front of the next one.
+        Passage { file, range: start..start + file.text[start..end].trim_end().len() }
     };
     files.into_iter().map(passage).collect()
 }
