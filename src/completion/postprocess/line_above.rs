@@ -5,8 +5,9 @@ use super::{Written, alike};
 pub fn apply(written: &Written, text: &str) -> String {
     let scene = written.scene;
     let whole_line = format!("{}{}", scene.before, text.lines().next().unwrap_or_default());
-    let first = if whole_line.trim().is_empty() { text.trim() } else { whole_line.trim() };
-    let above = if text.trim_start_matches([' ', '\t']).starts_with('\n') && !scene.before.trim().is_empty() {
+    let starts_below = text.trim_start_matches([' ', '\t']).starts_with('\n');
+    let first = if starts_below || whole_line.trim().is_empty() { text.trim() } else { whole_line.trim() };
+    let above = if starts_below && !scene.before.trim().is_empty() {
         Some(scene.before.as_str())
     } else {
         scene.line_above()
@@ -28,6 +29,8 @@ mod tests {
         check(apply, "    push(values, 1);\n    $0", "push(values, 1);", "");
         check(apply, "    push(values, 1);\n    $0", "push(values, 22);", "push(values, 22);");
         check(apply, "    }\n    $0", "}", "}");
+        check(apply, "let a = first;$0", "\nsecond(third);", "\nsecond(third);");
+        check(apply, "let a = first;$0", "\nlet a = first;", "");
         check(
             apply,
             "    let a = long_enough(1);\n    $0",
