@@ -14,8 +14,9 @@
 //! result /= sum
 //! ```
 //!
-//! Both products are the same small kernel. Where there are too few heads and tokens for all threads, the positions
-//! are divided as well and the parts put together at the end, each weighted by its maximum and sum.
+//! Both products are the same small kernel. The positions are divided into parts of a fixed length, which are put
+//! together at the end, each weighted by its maximum and sum. As their borders depend neither on the number of tokens of
+//! the pass nor on that of the threads, a token's result is the same to the last bit however its text was cut into passes.
 
 mod task;
 
@@ -33,6 +34,8 @@ use task::{TILE, scratch_values};
 
 /// Rows of a task at which turning keys and values into f32 costs little.
 const ROWS: usize = 48;
+/// Positions of a part.
+const PART: usize = 4 * TILE;
 /// Tokens from which storing is worth a region of all threads.
 const PARALLEL: usize = 16;
 
@@ -188,7 +191,7 @@ pub fn attend(
     ensure!(out.len() == tokens * out_width, "{tokens} tokens got room for {} values", out.len());
 
     let group = heads / kv_heads;
-    let plan = Plan::new(kernels.threads(), group, kv_heads, tokens, start);
+    let plan = Plan::new(group, kv_heads, tokens, start);
     let part_values = plan.rows() * (head_dim + 2);
     let mut scratch = kernels.scratch();
     if plan.splits > 1 {
@@ -240,7 +243,7 @@ struct Plan {
     start: usize,
     tokens_per_block: usize,
     blocks: usize,
-    /// Parts that the positions are divided into.
+    /// Parts that the positions are divided into, [`PART`] each.
     splits: usize,
 }
 
@@ -252,11 +255,10 @@ struct Place {
 }
 
 impl Plan {
-    fn new(threads: usize, group: usize, kv_heads: usize, tokens: usize, start: usize) -> Self {
+    fn new(group: usize, kv_heads: usize, tokens: usize, start: usize) -> Self {
         let tokens_per_block = (ROWS / group).clamp(1, tokens);
         let blocks = tokens.div_ceil(tokens_per_block);
-        let wanted = if threads > 1 { (2 * threads).div_ceil(blocks * kv_heads) } else { 1 };
-        let splits = wanted.clamp(1, (start + tokens).div_ceil(TILE));
+        let splits = (start + tokens).div_ceil(PART);
         Plan { group, kv_heads, tokens, start, tokens_per_block, blocks, splits }
     }
 
@@ -279,8 +281,7 @@ impl Plan {
         let first = block * self.tokens_per_block;
         let tokens = first..(first + self.tokens_per_block).min(self.tokens);
         let end = self.start + tokens.end;
-        let tiles = end.div_ceil(TILE);
-        let boundary = |split: usize| (tiles * split / self.splits * TILE).min(end);
+        let boundary = |split: usize| (split * PART).min(end);
         Place { kv_head, tokens, positions: boundary(split)..boundary(split + 1) }
     }
 }
