@@ -102,7 +102,7 @@ fn what_stands_before_the_cursor_is_begun_with_and_not_said_again() {
     let whole = tokens.clone();
     let begun = engine.take_back(&mut tokens, 1);
     assert!(!begun.is_empty() && tokens.len() + 1 == whole.len());
-    let prompt = Prompt { tokens: &tokens, begun: &begun };
+    let prompt = Prompt { tokens: &tokens, begun: &begun, least_logprob: None };
     let limits = Limits { max_tokens: 4, time: None };
     let run = engine.run_begun(prompt, limits, Sampling::Greedy, &Interrupt::new(), &mut |_| Flow::Continue);
     assert!(run.as_ref().is_ok_and(|output| output.text.starts_with("ond")), "{run:?}");

@@ -121,7 +121,7 @@ async fn an_answer_cut_short_is_written_on_in_idle_time() {
     let mut client = ready(&script.slow(Duration::from_millis(6))).await;
     client.open(URI, "rust", "fn a() {\n    ").await;
     let first = client.ghost(URI, 1, 4).await.unwrap();
-    assert!(first.starts_with("b();") && !first.contains("e();"), "{first:?}");
+    assert!(!first.contains("e();"), "{first:?}");
     let mut whole = first;
     for _ in 0..200 {
         whole = client.ghost(URI, 1, 4).await.unwrap();

@@ -25,7 +25,7 @@ pub fn write(
     engine: &mut Engine,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Vec<Suggestion>> {
-    let asked = engine::Prompt { tokens: &prompt.tokens, begun: &prompt.begun };
+    let asked = engine::Prompt { tokens: &prompt.tokens, begun: &prompt.begun, least_logprob: None };
     let mut found: Vec<Suggestion> = Vec::new();
     for opening in engine.openings(asked, MOST + 1, interrupt)? {
         if first.starts_with(&opening) {

@@ -169,7 +169,8 @@ fn suggest(
         }
         if !wanted || stop.holds(text) || haste.is_enough(text) { Flow::Stop } else { Flow::Continue }
     };
-    let reading = engine::Prompt { tokens: &prompt.tokens, begun: &prompt.begun };
+    let least_logprob = confidence::hopeless(wish, settings);
+    let reading = engine::Prompt { tokens: &prompt.tokens, begun: &prompt.begun, least_logprob };
     let mut output = engine.run_begun(reading, limits, Sampling::Greedy, interrupt, &mut observe)?;
     if haste.cut_short {
         output.finish = Finish::Deadline;

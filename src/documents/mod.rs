@@ -50,6 +50,11 @@ impl Documents {
         self.open.remove(uri);
     }
 
+    /// All of them, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Snapshot> {
+        self.open.values()
+    }
+
     /// The document as it is now.
     pub fn get(&self, uri: &str) -> Option<&Snapshot> {
         self.open.get(uri)

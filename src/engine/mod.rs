@@ -40,6 +40,8 @@ pub struct Prompt<'a> {
     pub tokens: &'a [u32],
     /// What stands after the tokens already and is no part of the answer: the model begins with it, in tokens of its own.
     pub begun: &'a [u8],
+    /// Mean log-probability of the tokens written under which it is no use to write on; after a few tokens it counts.
+    pub least_logprob: Option<f32>,
 }
 
 /// What a run may cost.
@@ -80,6 +82,8 @@ pub enum Finish {
     Deadline,
     /// The interrupt was set.
     Interrupted,
+    /// The model was less sure of what it wrote than was asked for.
+    Unsure,
 }
 
 impl Finish {
@@ -91,6 +95,7 @@ impl Finish {
             Self::Length => "length",
             Self::Deadline => "deadline",
             Self::Interrupted => "interrupted",
+            Self::Unsure => "unsure",
         }
     }
 }

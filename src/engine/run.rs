@@ -12,6 +12,9 @@ use crate::model::Stopped;
 /// A beginning whose logarithm of probability is by so much below that of the best is no alternative to it.
 const UNLIKELY: f32 = 5.0;
 
+/// Tokens whose mean probability says something of the whole.
+const TELLING: usize = 3;
+
 /// Tokens chosen by one pass: a token and the natural logarithm of its probability. All but the last are in the cache.
 type Choices = Vec<(u32, f32)>;
 
@@ -29,7 +32,7 @@ impl Engine {
         interrupt: &Interrupt,
         observe: &mut dyn FnMut(&str) -> Flow,
     ) -> anyhow::Result<Output> {
-        self.run_begun(Prompt { tokens: prompt, begun: b"" }, limits, sampling, interrupt, observe)
+        self.run_begun(Prompt { tokens: prompt, ..Prompt::default() }, limits, sampling, interrupt, observe)
     }
 
     /// As [`Engine::run`], for an answer whose beginning stands there already.
@@ -44,7 +47,7 @@ impl Engine {
         interrupt: &Interrupt,
         observe: &mut dyn FnMut(&str) -> Flow,
     ) -> anyhow::Result<Output> {
-        let Prompt { tokens: prompt, begun } = prompt;
+        let Prompt { tokens: prompt, begun, least_logprob } = prompt;
         anyhow::ensure!(!prompt.is_empty(), "an empty prompt");
         anyhow::ensure!(prompt.len() < self.capacity(), "a prompt of {} tokens is too long", prompt.len());
         let mut run = Run::new(self.ledger.keep_shared(prompt), prompt.len());
@@ -84,6 +87,9 @@ impl Engine {
                 text.push(writer.new_bytes(self.tokenizer.piece(token)));
                 if observe(text.text()) == Flow::Stop {
                     break 'writing Finish::Stop;
+                }
+                if least_logprob.is_some_and(|least| run.is_below(least)) {
+                    break 'writing Finish::Unsure;
                 }
             }
             if run.tokens >= room {
@@ -127,7 +133,7 @@ impl Engine {
         most: usize,
         interrupt: &Interrupt,
     ) -> anyhow::Result<Vec<String>> {
-        let Prompt { tokens, begun } = prompt;
+        let Prompt { tokens, begun, .. } = prompt;
         let cached = self.ledger.keep_shared(tokens);
         if !goes_on(self.ledger.extend(&tokens[cached..], interrupt).map(|_| ()))? {
             return Ok(Vec::new());
@@ -261,6 +267,11 @@ impl Run {
         self.tokens += 1;
         self.sum_logprob += logprob;
         self.min_logprob = self.min_logprob.min(logprob);
+    }
+
+    /// Whether the tokens so far are less probable than this in their mean, if they are enough to say so.
+    fn is_below(&self, least: f32) -> bool {
+        self.tokens >= TELLING && self.sum_logprob < least * self.tokens as f32
     }
 
     fn into_output(self, text: TextStream, finish: Finish) -> Output {

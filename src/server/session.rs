@@ -11,7 +11,7 @@ use tower_lsp::Client;
 use crate::completion::Reuse;
 use crate::config::{self, Layer, Notice, Settings};
 use crate::documents::{Documents, Encoding, Snapshot};
-use crate::worker::{Loader, Status, Worker};
+use crate::worker::{Chore, Loader, Status, Worker};
 
 /// What the client told at its start.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +40,8 @@ pub struct Session {
     layers: Mutex<Layers>,
     settings: Mutex<Arc<Settings>>,
     told: Mutex<HashSet<Notice>>,
+    /// The document that was asked for last.
+    asked: Mutex<Arc<str>>,
     status: watch::Sender<Option<Status>>,
     was_shut_down: AtomicBool,
 }
@@ -65,6 +67,7 @@ impl Session {
             layers: Mutex::default(),
             settings: Mutex::new(Arc::new(Settings::default())),
             told: Mutex::default(),
+            asked: Mutex::new("".into()),
             status: watch::Sender::new(None),
             was_shut_down: AtomicBool::new(false),
         }
@@ -121,6 +124,22 @@ impl Session {
     pub fn allowed_snapshot(&self, uri: &str) -> Option<Snapshot> {
         let snapshot = self.documents().get(uri)?.clone();
         self.settings().allows(&snapshot.language_id, snapshot.path.as_deref()).then_some(snapshot)
+    }
+
+    /// The user works in this document now. If it was another one until now, the worker hears of all others.
+    pub fn works_in(&self, snapshot: &Snapshot) {
+        let last = std::mem::replace(&mut *lock(&self.asked), snapshot.uri.clone());
+        let Some(worker) = self.worker().filter(|_| last != snapshot.uri) else { return };
+        let settings = self.settings();
+        let others = self.documents().all().cloned().collect::<Vec<_>>();
+        let mut others: Vec<Snapshot> = others
+            .into_iter()
+            .filter(|other| other.uri != snapshot.uri && other.language_id == snapshot.language_id)
+            .filter(|other| settings.allows(&other.language_id, other.path.as_deref()))
+            .collect();
+        // The one that the user comes from is the likeliest to be copied from.
+        others.sort_by_key(|other| other.uri != last);
+        worker.add_chore(Chore::Elsewhere(others));
     }
 
     /// The section `foretype` of the editor's settings. The worker restarts if they want another model.

@@ -27,6 +27,7 @@ pub async fn suggest(
     let wish = wish(&snapshot);
     let place = Place { snapshot: snapshot.clone(), offset, settings: session.settings() };
     let worker = session.worker()?;
+    session.works_in(&snapshot);
     // Who asks by a key wants to choose; one suggestion that is known is not enough.
     let enough = if wish.trigger == Trigger::Explicit { 2 } else { 1 };
     let known = from_memory(session, &place, &wish);

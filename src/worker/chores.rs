@@ -11,6 +11,7 @@ const PAUSE: Duration = Duration::from_millis(60);
 #[derive(Default)]
 pub struct Chores {
     go_on: Option<Chore>,
+    elsewhere: Option<(Instant, Chore)>,
     warm_up: Option<(Instant, Chore)>,
     look_ahead: Option<(Instant, Chore)>,
 }
@@ -23,12 +24,13 @@ impl Chores {
             Chore::GoOn(..) => self.go_on = Some(chore),
             Chore::WarmUp(..) => self.warm_up = Some((due, chore)),
             Chore::LookAhead(..) => self.look_ahead = Some((due, chore)),
+            Chore::Elsewhere(..) => self.elsewhere = Some((due, chore)),
         }
     }
 
-    /// All of them are out of date.
+    /// A newer request came: all that followed from an older one is out of date.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { elsewhere: self.elsewhere.take(), ..Self::default() };
     }
 
     /// The chore that is due.
@@ -37,12 +39,17 @@ impl Chores {
         let due = |waiting: &mut Option<(Instant, Chore)>| {
             waiting.take_if(|(due, _)| *due <= now).map(|(_, chore)| chore)
         };
-        self.go_on.take().or_else(|| due(&mut self.warm_up)).or_else(|| due(&mut self.look_ahead))
+        self.go_on
+            .take()
+            .or_else(|| due(&mut self.warm_up))
+            .or_else(|| due(&mut self.look_ahead))
+            .or_else(|| due(&mut self.elsewhere))
     }
 
     /// How long until one is due, if any waits.
     pub fn wait(&self) -> Option<Duration> {
-        let dues = [&self.warm_up, &self.look_ahead].into_iter().flatten().map(|(due, _)| *due);
+        let dues =
+            [&self.warm_up, &self.look_ahead, &self.elsewhere].into_iter().flatten().map(|(due, _)| *due);
         dues.min().map(|due| due.saturating_duration_since(Instant::now()))
     }
 }

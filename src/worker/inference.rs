@@ -19,6 +19,9 @@ use crate::worker::{Listener, Loader, State, Status};
 /// computed beforehand.
 const LIKELY: f32 = -0.7;
 
+/// Bytes of other documents that guesses are copied from.
+const ELSEWHERE: usize = 64 << 10;
+
 /// What belongs to the inference thread.
 pub struct Inference {
     mailbox: Arc<Mailbox>,
@@ -212,6 +215,15 @@ impl Inference {
                 let attempt = self.complete_ahead(engine, &place, &Wish::default(), interrupt);
                 self.desk.progress = of_suggestion;
                 attempt?;
+            }
+            Chore::Elsewhere(documents) => {
+                let mut text = String::new();
+                for snapshot in documents {
+                    let room = ELSEWHERE.saturating_sub(text.len());
+                    text.push_str(&snapshot.slice(0, snapshot.clamp(room)));
+                    text.push('\n');
+                }
+                engine.set_elsewhere(&text);
             }
         }
         Ok(())

@@ -64,4 +64,6 @@ pub enum Chore {
     WarmUp(Place),
     /// If this text is accepted, the next request comes from behind it: make its answer.
     LookAhead(Place, String),
+    /// These are the other open documents now: guesses of what comes next may be copied from them.
+    Elsewhere(Vec<Snapshot>),
 }

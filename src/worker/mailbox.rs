@@ -221,7 +221,7 @@ impl Mailbox {
                     Chore::LookAhead(place, text) => {
                         self.progress.begin_after(&place.snapshot, place.offset, text);
                     }
-                    Chore::WarmUp(_) => self.progress.end(),
+                    Chore::WarmUp(_) | Chore::Elsewhere(_) => self.progress.end(),
                 }
                 inbox.running = Running::Chore(interrupt.clone());
                 return Some(Job::Chore(chore, interrupt));
