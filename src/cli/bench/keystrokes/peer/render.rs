@@ -84,7 +84,9 @@ mod tests {
         check("a = \n", 0, 4, "b;\n", "b;");
         check("if a\n  \nend\n", 1, 2, "  b()\n", "b()");
         check("a\nb\nc\n", 0, 1, "\nb\nc", "");
-        check("f()\n", 0, 2, ")", "");
+        // What stands behind the cursor already can be taken, and brings nothing.
+        let hint = render(&document("f()\n"), Place { line: 0, column: 2 }, ")");
+        assert_eq!((hint.text.as_str(), hint.can_be_taken), ("", true));
         check("a\nab\n", 0, 1, "b", "");
         check("a\n", 0, 1, "\n\n", "");
     }
