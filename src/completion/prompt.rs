@@ -94,7 +94,13 @@ pub fn build(
     parts.suffix.truncate(most.suffix);
     // White space that is held back leaves whole tokens; else the last one may be half of what the model would write.
     let mut begun = Vec::new();
-    if !as_it_stands && held_back.space.is_empty() {
+    let healed = match (as_it_stands, fim) {
+        (true, Some(fim)) => {
+            fim.heal && !scene.before.ends_with(char::is_whitespace) && !scene.before.is_empty()
+        }
+        _ => held_back.space.is_empty(),
+    };
+    if healed {
         let last = if anchored { &mut parts.typed } else { &mut parts.prefix };
         begun = engine.take_back(last, usize::from(markers.is_none()));
     }

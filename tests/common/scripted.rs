@@ -70,6 +70,7 @@ impl Script {
             file: None,
             order,
             mid_token: true,
+            heal: false,
         });
         Engine::with_network(Box::new(network), tokenizer, manifest)
     }

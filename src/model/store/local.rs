@@ -107,6 +107,7 @@ fn manifest(
             file: None,
             order: Default::default(),
             mid_token: false,
+            heal: false,
         }),
         instruction: instruction.map(|(_, template)| Instruction { template: (*template).to_owned() }),
     }
