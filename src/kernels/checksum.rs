@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn any_change_changes_the_sum_and_threads_do_not() {
         let [one, two] = [1, 2].map(|threads| Kernels::with_level(threads, Level::Scalar).unwrap());
-        let mut bytes: Vec<u8> = (0..2 * PART + 77).map(|i| (i * i >> 7) as u8).collect();
+        let mut bytes: Vec<u8> = (0..2 * PART + 77).map(|i| ((i * i) >> 7) as u8).collect();
         let sum = checksum(&one, &bytes);
         assert_eq!(checksum(&two, &bytes), sum);
         for place in [0, 63, 64, PART - 1, PART, 2 * PART + 76] {

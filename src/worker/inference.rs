@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::completion::{self, Attempt, Desk, Progress, Reuse, Trigger, Wish};
+use crate::completion::{self, Attempt, Desk, Reuse, Trigger, Wish};
 use crate::config::Settings;
 use crate::engine::{Engine, Finish};
 use crate::generation;
@@ -211,7 +211,7 @@ impl Inference {
                     return Ok(());
                 }
                 // Whoever types along types the suggestion, not what follows it: its progress stays what it was.
-                let of_suggestion = std::mem::replace(&mut self.desk.progress, Progress::default());
+                let of_suggestion = std::mem::take(&mut self.desk.progress);
                 let attempt = self.complete_ahead(engine, &place, &Wish::default(), interrupt);
                 self.desk.progress = of_suggestion;
                 attempt?;

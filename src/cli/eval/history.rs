@@ -134,8 +134,8 @@ mod tests {
         };
         let first = row("a", vec![Figure { name: "exact", value: 0.25 }]);
         let second = row("b", vec![Figure { name: "perplexity", value: 3.5 }]);
-        append(&path, &[first.clone()]).unwrap();
-        append(&path, &[second.clone()]).unwrap();
+        append(&path, std::slice::from_ref(&first)).unwrap();
+        append(&path, std::slice::from_ref(&second)).unwrap();
         assert_eq!(read(&path), [first, second]);
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
     }
