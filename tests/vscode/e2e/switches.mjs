@@ -38,10 +38,10 @@ export default async function ({ harness, window, codeServer, binary, servers })
   await test('picking a model writes the setting', async () => {
     await window.command('Foretype: Pick a Model');
     await window.page.locator('.quick-input-widget input[placeholder="Model"]').waitFor();
-    await window.row('smollm2-135m');
+    await window.row('foretype-135m');
     await window.shoot('models');
     await window.press('Enter');
-    await wait('the setting', () => readFileSync(codeServer.settingsFile, 'utf8').includes('"foretype.model": "smollm2-135m"'));
+    await wait('the setting', () => readFileSync(codeServer.settingsFile, 'utf8').includes('"foretype.model": "foretype-135m"'));
     await window.waitStatus('ready');
   });
 
