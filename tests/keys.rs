@@ -11,7 +11,7 @@ use foretype::config::{Layer, Source};
 use foretype::model::manifest::FimOrder;
 use serde_json::{Value, json};
 
-const URI: &str = "file:///work/a.rs";
+const URI: &str = "file:///project/a.rs";
 
 async fn ready(script: &Script) -> Client {
     let (client_side, server_side) = tokio::io::duplex(1 << 16);

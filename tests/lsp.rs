@@ -12,7 +12,7 @@ use foretype::worker::Loader;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const URI: &str = "file:///work/a.rs";
+const URI: &str = "file:///project/a.rs";
 
 /// A server with this loader, and a client of it. The server's exit code comes from the handle.
 fn start_with(loader: Loader) -> (Client, tokio::task::JoinHandle<u8>) {
@@ -314,9 +314,9 @@ async fn unknown_settings_are_named_once_and_a_language_can_be_switched_off() {
 async fn nothing_is_suggested_in_a_file_of_secrets() {
     let script = Script::new(&[("KEY=", "12345\n")]);
     let mut client = ready(&script).await;
-    client.open("file:///work/.env", "shellscript", "KEY=").await;
-    assert_eq!(client.ghost("file:///work/.env", 0, 4).await, None);
-    let arguments = json!([{"uri": "file:///work/.env", "instruction": "another key"}]);
+    client.open("file:///project/.env", "shellscript", "KEY=").await;
+    assert_eq!(client.ghost("file:///project/.env", 0, 4).await, None);
+    let arguments = json!([{"uri": "file:///project/.env", "instruction": "another key"}]);
     let command = json!({"command": "foretype.generate", "arguments": arguments});
     let answer = client.call("workspace/executeCommand", command).await;
     assert!(answer["error"]["message"].as_str().is_some_and(|text| text.contains("secrets")), "{answer}");
