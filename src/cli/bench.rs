@@ -4,12 +4,13 @@
 mod keystrokes;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::cli::{Global, loading};
-use crate::engine::{Engine, Flow, Limits, Sampling};
+use crate::engine::Engine;
 use crate::interrupt::Interrupt;
 
 #[derive(Args)]
@@ -78,28 +79,28 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Read and write with an empty cache, several times.
+/// Read with an empty cache and then write, several times. The written text is given, so that all runs and models do the
+/// same work and none ends early; the choice after each token is made all the same.
 ///
 /// # Errors
 /// When the engine fails.
 pub fn measure(engine: &mut Engine, prompt: usize, generate: usize, repeat: usize) -> anyhow::Result<Speed> {
     let text = include_str!("bench.rs");
     let mut tokens = engine.tokenize(text);
-    while tokens.len() < prompt {
+    while tokens.len() < prompt + generate {
         tokens.extend_from_within(..);
     }
-    tokens.truncate(prompt);
-    let limits = Limits { max_tokens: generate, time: None };
-    // Sampled, because greedy text may end early; the seed makes all runs the same.
-    let sampling = Sampling::Random { temperature: 1.0, top_p: 0.95, seed: 1 };
+    tokens.truncate(prompt + generate);
+    let (read, written) = tokens.split_at(prompt);
     let (mut prefills, mut decodes) = (Vec::new(), Vec::new());
     for _ in 0..repeat {
         engine.forget();
-        let output = engine.run(&tokens, limits, sampling, &Interrupt::new(), &mut |_| Flow::Continue)?;
-        prefills.push(prompt as f64 / output.prefill.as_secs_f64());
-        // The first token comes with the prompt; the others cost a pass each.
-        let passes = output.tokens.saturating_sub(1).max(1);
-        decodes.push(passes as f64 / output.decode.as_secs_f64());
+        let started = Instant::now();
+        engine.read(read, &Interrupt::new())?;
+        prefills.push(prompt as f64 / started.elapsed().as_secs_f64());
+        let started = Instant::now();
+        engine.follow(written)?;
+        decodes.push(generate as f64 / started.elapsed().as_secs_f64());
     }
     Ok(Speed { prefill: median(prefills), decode: median(decodes) })
 }

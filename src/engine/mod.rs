@@ -214,6 +214,22 @@ impl Engine {
         Ok(logprobs)
     }
 
+    /// Read tokens one after the other, choosing the likeliest next one after each as writing does: for measurements.
+    ///
+    /// # Errors
+    /// When the tokens don't fit, or the network fails.
+    pub fn follow(&mut self, tokens: &[u32]) -> anyhow::Result<()> {
+        let mut sampler = sampler::Sampler::new(Sampling::Greedy);
+        for token in tokens {
+            match self.ledger.extend(&[*token], &Interrupt::new()) {
+                Ok(logits) => sampler.choose(logits)?,
+                Err(Stopped::Interrupted) => anyhow::bail!("interrupted"),
+                Err(Stopped::Failed(error)) => return Err(error),
+            };
+        }
+        Ok(())
+    }
+
     /// Guess tokens and check several in one pass (as at the start), or write one after the other: the text is the same.
     pub fn set_drafts(&mut self, on: bool) {
         self.drafter.switch(on);
