@@ -153,3 +153,45 @@ fn the_embedded_model_is_part_of_the_program() {
         assert!(code == 1 && errors.contains("built without foretype-135m"), "{errors}");
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn a_reader_that_goes_away_ends_every_command_quietly() {
+    use std::io::Read;
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole.gguf");
+    Tiny::default().write(&whole);
+    let whole = whole.to_str().unwrap();
+    let place = format!("{}:1:5", file(folder.path(), "a.rs", "let a = 1;\n"));
+    let commands: &[&[&str]] = &[
+        &["models", "list"],
+        &["models", "list", "--json"],
+        &["models", "show", "smollm2-135m"],
+        &["doctor"],
+        &["doctor", "--json"],
+        &["complete", &place],
+        &["complete", &place, "--json"],
+        &["generate", "a function"],
+        &["bench", "model", "--prompt", "8", "--generate", "4", "--repeat", "1"],
+        &["nonsense"],
+        &["--help"],
+    ];
+    for arguments in commands {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut child = foretype();
+        child.args(["--model", whole]).args(*arguments).stdout(writer).stderr(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        let mut errors = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        let code = child.wait().unwrap().code();
+        assert!(code == Some(0) || *arguments == ["nonsense"], "{arguments:?}: {code:?} {errors}");
+        assert!(!errors.contains("panicked") && !errors.contains("pipe"), "{arguments:?}: {errors}");
+        // Nor does a panic come of what goes to stderr alone.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut child = foretype();
+        child.args(["--model", whole]).args(*arguments).stdout(Stdio::null()).stderr(writer);
+        assert_ne!(child.status().unwrap().code(), Some(101), "{arguments:?}");
+    }
+}

@@ -5,6 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::real_model;
+use common::scripted::Script;
 use common::tiny_model::{Seeded, Tiny};
 use foretype::config::DeviceChoice;
 use foretype::engine::{Engine, Finish, Flow, Limits, Output, Prompt, Sampling};
@@ -106,6 +107,27 @@ fn what_stands_before_the_cursor_is_begun_with_and_not_said_again() {
     let limits = Limits { max_tokens: 4, time: None };
     let run = engine.run_begun(prompt, limits, Sampling::Greedy, &Interrupt::new(), &mut |_| Flow::Continue);
     assert!(run.as_ref().is_ok_and(|output| output.text.starts_with("ond")), "{run:?}");
+}
+
+#[test]
+fn an_answer_that_is_cut_short_says_whether_its_last_word_is_whole() {
+    let mut engine = Script::new(&[("a =", "b_2 c(größ"), ("d =", "e")]).engine();
+    let mut cut = |prompt: &str, limits| {
+        let tokens = engine.tokenize(prompt);
+        let all = &mut |_: &str| Flow::Continue;
+        let output = engine.run(&tokens, limits, Sampling::Greedy, &Interrupt::new(), all).unwrap();
+        (output.text, output.finish, output.half_word)
+    };
+    let late = Limits { max_tokens: 24, time: Some(std::time::Duration::ZERO) };
+    assert_eq!(cut("a =", late), ("b".to_owned(), Finish::Deadline, true));
+    assert_eq!(cut("a =b_", late), ("2".to_owned(), Finish::Deadline, false));
+    assert_eq!(cut("a =b_2", late), (" ".to_owned(), Finish::Deadline, false));
+    assert_eq!(cut("a =b_2 c(gr", late), (String::new(), Finish::Deadline, false));
+    let short = Limits { max_tokens: 3, time: None };
+    assert_eq!(cut("a =", short), ("b_2".to_owned(), Finish::Length, true));
+    assert_eq!(cut("a =b_", short), ("2 c".to_owned(), Finish::Length, true));
+    // What ends by itself is whole.
+    assert_eq!(cut("d =", late), ("e".to_owned(), Finish::End, false));
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn start() -> (Client, Child) {
 }
 
 async fn ended(child: &mut Child) -> i32 {
-    let ended = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), child.wait()).await;
     ended.expect("the server stays").unwrap().code().unwrap_or(-1)
 }
 

@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod keystrokes;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -61,6 +62,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let speed = measure(&mut engine, prompt, generate, repeat)?;
     let (kernels, threads) = (engine.kernels(), engine.threads());
     let device = if matches!(kernels.as_str(), "cuda" | "metal") { kernels.as_str() } else { "cpu" };
+    let mut out = std::io::stdout().lock();
     if json {
         let report = json!({
             "prefill_tokens_per_second": speed.prefill,
@@ -70,11 +72,11 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
             "threads": threads,
             "model": engine.manifest().name,
         });
-        println!("{report}");
+        writeln!(out, "{report}")?;
     } else {
-        println!("{} on {device} ({kernels}, {threads} threads)", engine.manifest().name);
-        println!("reads  {:8.1} tokens/s ({prompt} tokens, median of {repeat})", speed.prefill);
-        println!("writes {:8.1} tokens/s ({generate} tokens after them)", speed.decode);
+        writeln!(out, "{} on {device} ({kernels}, {threads} threads)", engine.manifest().name)?;
+        writeln!(out, "reads  {:8.1} tokens/s ({prompt} tokens, median of {repeat})", speed.prefill)?;
+        writeln!(out, "writes {:8.1} tokens/s ({generate} tokens after them)", speed.decode)?;
     }
     Ok(ExitCode::SUCCESS)
 }

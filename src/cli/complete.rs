@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::{Global, jsonl, loading};
+use crate::cli::{Global, jsonl, loading, tell};
 use crate::completion::{self, Attempt, Desk, Trigger, Wish};
 use crate::documents::{Encoding, Position, Snapshot};
 use crate::interrupt::Interrupt;
@@ -34,7 +34,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let Some(place) = &arguments.place else { bail!("say where, as FILE:LINE:COL") };
     let Some((path, position)) = parse(place) else {
-        eprintln!("foretype: {place:?} is no place; write FILE:LINE:COL with LINE and COL from 1");
+        tell(format_args!("{place:?} is no place; write FILE:LINE:COL with LINE and COL from 1"));
         return Ok(ExitCode::from(2));
     };
     if let Some(reason) = settings.hidden(&path) {
@@ -59,7 +59,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else if let Some(suggestion) = &attempt.suggestion {
         writeln!(stdout, "{}", suggestion.text)?;
     } else {
-        eprintln!("foretype: nothing to suggest here ({})", attempt.dropped_by.unwrap_or("no text"));
+        tell(format_args!("nothing to suggest here ({})", attempt.dropped_by.unwrap_or("no text")));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! `foretype doctor`: what was found on this machine, what is used, and how fast it is.
 
+use std::io::Write;
 use std::process::{Command, ExitCode, Stdio};
 
 use clap::Args;
@@ -46,10 +47,11 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         "config_files": config_files(global),
         "editors": editors(),
     });
+    let mut out = std::io::stdout().lock();
     if arguments.json {
-        println!("{report}");
+        writeln!(out, "{report}")?;
     } else {
-        print(&report, 0);
+        print(&mut out, &report, 0)?;
     }
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -127,7 +129,7 @@ fn editors() -> Vec<Value> {
 }
 
 /// An object as indented lines for people.
-fn print(value: &Value, depth: usize) {
+fn print(out: &mut impl Write, value: &Value, depth: usize) -> std::io::Result<()> {
     let indent = "  ".repeat(depth);
     let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match value {
@@ -135,24 +137,29 @@ fn print(value: &Value, depth: usize) {
             for (key, value) in entries {
                 match value {
                     Value::Object(_) => {
-                        println!("{indent}{key}:");
-                        print(value, depth + 1);
+                        writeln!(out, "{indent}{key}:")?;
+                        print(out, value, depth + 1)?;
                     }
                     Value::Array(values) if values.iter().all(|value| !value.is_object()) => {
-                        println!("{indent}{key}: {}", values.iter().map(plain).collect::<Vec<_>>().join(" "));
+                        writeln!(
+                            out,
+                            "{indent}{key}: {}",
+                            values.iter().map(plain).collect::<Vec<_>>().join(" ")
+                        )?;
                     }
                     Value::Array(values) => {
-                        println!("{indent}{key}:");
+                        writeln!(out, "{indent}{key}:")?;
                         for value in values {
                             let parts =
                                 value.as_object().into_iter().flatten().map(|(_, value)| plain(value));
-                            println!("{indent}  {}", parts.collect::<Vec<_>>().join("  "));
+                            writeln!(out, "{indent}  {}", parts.collect::<Vec<_>>().join("  "))?;
                         }
                     }
-                    _ => println!("{indent}{key}: {}", plain(value)),
+                    _ => writeln!(out, "{indent}{key}: {}", plain(value))?,
                 }
             }
         }
-        other => println!("{indent}{}", plain(other)),
+        other => writeln!(out, "{indent}{}", plain(other))?,
     }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::{Global, complete, loading};
+use crate::cli::{Global, complete, loading, tell};
 use crate::context::SyntaxCache;
 use crate::documents::Snapshot;
 use crate::engine::Flow;
@@ -46,7 +46,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let asked = arguments.language.as_deref().unwrap_or_default();
     let language = languages::of(asked, arguments.file.as_deref());
     if !asked.is_empty() && languages::by_id(asked).is_none() {
-        eprintln!("foretype: the language {asked} is not known; its name is used all the same");
+        tell(format_args!("the language {asked} is not known; its name is used all the same"));
     }
     let snapshot = Snapshot::detached(arguments.file.as_deref(), language.ids[0], &text);
     let range = match &arguments.range {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cli::tell;
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::model::store::{self, ModelFiles, Progress};
@@ -39,7 +40,7 @@ pub fn with_bar(
     if let Some(bar) = bar {
         bar.finish_and_clear();
         if let Some(path) = files.weights.paths().first() {
-            eprintln!("foretype: fetched {}; it is kept at {}", files.manifest.name, path.display());
+            tell(format_args!("fetched {}; it is kept at {}", files.manifest.name, path.display()));
         }
     }
     Ok(files)
@@ -53,7 +54,7 @@ fn start(total: u64) -> ProgressBar {
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     if !console_is_terminal() {
-        eprintln!("foretype: fetching the model, {} MB", total / 1_000_000);
+        tell(format_args!("fetching the model, {} MB", total / 1_000_000));
     }
     bar
 }

@@ -10,6 +10,8 @@ mod loading;
 mod models;
 mod sample;
 
+use std::fmt::Display;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -95,7 +97,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("foretype: {}", one_line(&error));
+            tell(one_line(&error));
             ExitCode::FAILURE
         }
     }
@@ -107,6 +109,11 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// A line for the user on stderr, if somebody reads it.
+fn tell(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "foretype: {text}");
+}
+
 fn start_log(filter: Option<&str>) {
     let filter = match filter {
         // A bare level speaks of Foretype; libraries stay at warnings.
@@ -115,7 +122,7 @@ fn start_log(filter: Option<&str>) {
         None => std::env::var("FORETYPE_LOG").unwrap_or_else(|_| "warn".to_owned()),
     };
     let filter = tracing_subscriber::EnvFilter::try_new(&filter).unwrap_or_else(|error| {
-        eprintln!("foretype: the log filter {filter:?} is not understood ({error}); warnings are shown");
+        tell(format_args!("the log filter {filter:?} is not understood ({error}); warnings are shown"));
         tracing_subscriber::EnvFilter::new("warn")
     });
     let _ = tracing_subscriber::fmt()
@@ -168,7 +175,7 @@ impl Global {
         }
         let (settings, said) = config::resolve(layers);
         for notice in notices.into_iter().chain(said) {
-            eprintln!("foretype: {}", notice.0);
+            tell(notice.0);
         }
         settings
     }

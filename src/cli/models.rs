@@ -1,11 +1,12 @@
 //! `foretype models`: list, show, fetch, check and remove models.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::loading;
+use crate::cli::{loading, tell};
 use crate::model::manifest::{self, Manifest, Source};
 use crate::model::store;
 
@@ -38,18 +39,23 @@ enum Action {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
     match &arguments.action {
         Action::List { json } => {
             for manifest in manifest::catalogue() {
                 let facts = facts(&manifest);
                 if *json {
-                    println!("{facts}");
+                    writeln!(out, "{facts}")?;
                 } else {
                     let mark = |yes, mark| if yes { mark } else { "" };
                     let default = mark(facts["default"] == true, " (default)");
                     let installed = mark(facts["installed"] == true, " [on this machine]");
                     let unsupported = mark(facts["supported"] == false, " [not supported yet]");
-                    println!("{:22}{}{default}{installed}{unsupported}", manifest.name, manifest.description);
+                    writeln!(
+                        out,
+                        "{:22}{}{default}{installed}{unsupported}",
+                        manifest.name, manifest.description
+                    )?;
                 }
             }
         }
@@ -57,31 +63,40 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let (manifest, _) = store::find(name)?;
             let facts = facts(&manifest);
             if *json {
-                println!("{facts}");
+                writeln!(out, "{facts}")?;
             } else if let Value::Object(facts) = facts {
                 for (key, value) in facts {
-                    println!("{key:14}{}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                    writeln!(
+                        out,
+                        "{key:14}{}",
+                        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+                    )?;
                 }
             }
         }
         Action::Pull { name } => {
             let (manifest, _) = store::find(name)?;
             if manifest.check_supported().is_err() {
-                eprintln!("foretype: {name} can be fetched but not used yet: its family has no decoder here");
+                tell(format_args!("{name} can be fetched but not used yet: its family has no decoder here"));
             }
             let files = loading::with_bar(|listener| store::pull(&manifest, listener))?;
             for path in files.weights.paths() {
-                println!("{}", path.display());
+                writeln!(out, "{}", path.display())?;
             }
             if files.weights.paths().is_empty() {
-                println!("{} is part of the program", manifest.name);
+                writeln!(out, "{} is part of the program", manifest.name)?;
             }
         }
-        Action::Verify { name } => println!("{}", store::verify(&store::find(name)?.0)?),
+        Action::Verify { name } => writeln!(out, "{}", store::verify(&store::find(name)?.0)?)?,
         Action::Remove { name } => {
             let manifest = manifest::find(name)?;
             let removed = store::remove(&manifest)?;
-            println!("{} {}", manifest.name, if removed { "was removed" } else { "was not on this machine" });
+            writeln!(
+                out,
+                "{} {}",
+                manifest.name,
+                if removed { "was removed" } else { "was not on this machine" }
+            )?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,6 @@
 //! Other answers, for a user who asked by a key: each begins as the model would have begun next most likely.
 
-use crate::completion::postprocess;
+use crate::completion::postprocess::{self, Written};
 use crate::completion::prompt::{self, Prompt};
 use crate::completion::scene::Scene;
 use crate::completion::stop::Stop;
@@ -41,7 +41,8 @@ pub fn write(
             break;
         }
         let text = prompt::give_back(&prompt.held_back, &whole(&output.text));
-        let Some(Ok(text)) = text.map(|text| postprocess::apply(scene, extent, output.finish, text)) else {
+        let written = Written { scene, extent, finish: output.finish, half_word: output.half_word };
+        let Some(Ok(text)) = text.map(|text| postprocess::apply(&written, text)) else {
             continue;
         };
         if !found.iter().any(|suggestion| suggestion.text.trim() == text.trim()) {

@@ -26,9 +26,13 @@ pub use progress::Progress;
 pub use reuse::Reuse;
 
 use haste::Haste;
+use postprocess::Written;
 use prompt::Reach;
 use scene::Scene;
 use stop::Stop;
+
+/// A syntax tree may take one part in this many of the time for a suggestion.
+const PARSING: u32 = 12;
 
 /// What asks for a suggestion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -149,6 +153,7 @@ fn suggest(
     interrupt: &Interrupt,
     waiting: Waiting,
 ) -> anyhow::Result<Attempt> {
+    desk.syntax.patience = (!wish.unhurried).then_some(settings.budget / PARSING);
     let scene = Scene::look(snapshot, snapshot.clamp(offset), &mut desk.syntax);
     let extent = match trigger::decide(&scene, wish, settings) {
         Ok(extent) => extent,
@@ -177,7 +182,8 @@ fn suggest(
     }
 
     let text = prompt::give_back(&prompt.held_back, &output.text);
-    let text = text.ok_or("dedent").and_then(|text| postprocess::apply(&scene, extent, output.finish, text));
+    let written = Written { scene: &scene, extent, finish: output.finish, half_word: output.half_word };
+    let text = text.ok_or("dedent").and_then(|text| postprocess::apply(&written, text));
     let text =
         text.and_then(|text| confidence::enough(&output, wish, settings).then_some(text).ok_or("confidence"));
     let mut attempt = Attempt::of(output, scene.offset, text);

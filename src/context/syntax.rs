@@ -14,14 +14,14 @@ use crate::languages::Language;
 const KEPT: usize = 8;
 /// Larger texts are not parsed.
 const LARGEST: usize = 2 << 20;
-/// A parse that takes longer is given up; the next one begins anew. Tests must not depend on what else the machine does.
-const PATIENCE: Duration = if cfg!(test) { Duration::from_secs(60) } else { Duration::from_millis(30) };
 
 /// Syntax trees of recently seen documents. Lives on the inference thread.
 #[derive(Default)]
 pub struct SyntaxCache {
     /// The latest last.
     parsed: Vec<Parsed>,
+    /// A parse that takes longer is given up, and the next one begins anew; `None`: each is waited for.
+    pub patience: Option<Duration>,
 }
 
 struct Parsed {
@@ -49,7 +49,7 @@ impl SyntaxCache {
             edit.iter().for_each(|edit| parsed.tree.edit(edit));
             parsed.tree
         });
-        let tree = parse(&mut parser, &snapshot.text, old.as_ref())?;
+        let tree = parse(&mut parser, &snapshot.text, old.as_ref(), self.patience)?;
         if self.parsed.len() >= KEPT {
             self.parsed.remove(0);
         }
@@ -59,9 +59,9 @@ impl SyntaxCache {
     }
 }
 
-fn parse(parser: &mut Parser, text: &Rope, old: Option<&Tree>) -> Option<Tree> {
+fn parse(parser: &mut Parser, text: &Rope, old: Option<&Tree>, patience: Option<Duration>) -> Option<Tree> {
     let started = Instant::now();
-    let mut give_up = |_: &ParseState| match started.elapsed() > PATIENCE {
+    let mut give_up = |_: &ParseState| match patience.is_some_and(|patience| started.elapsed() > patience) {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
     };

@@ -110,6 +110,8 @@ pub struct Output {
     /// Tokens of the prompt that were in the cache already.
     pub cached_tokens: usize,
     pub finish: Finish,
+    /// It was cut short within a word, as far as is known.
+    pub half_word: bool,
     /// Mean natural logarithm of the chosen tokens' probabilities; 0 if none was written.
     pub mean_logprob: f32,
     /// Natural logarithm of the least probable of the chosen tokens' probabilities; 0 if none was written.

@@ -73,14 +73,16 @@ impl Engine {
         let mut written = Vec::new();
         let finish = 'writing: loop {
             for (token, logprob) in std::mem::take(&mut choices) {
-                if run.tokens >= room {
-                    break 'writing Finish::Length;
-                }
-                if run.tokens > 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                    break 'writing Finish::Deadline;
-                }
                 if self.tokenizer.is_end(token) {
                     break 'writing Finish::End;
+                }
+                let is_late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+                if run.tokens >= room || (run.tokens > 0 && is_late()) {
+                    // The next token is known: it tells whether the last word is whole.
+                    let next = writer.new_bytes(self.tokenizer.piece(token));
+                    run.half_word =
+                        ends_in_word(text.text()) && next.first().copied().is_some_and(is_of_word);
+                    break 'writing if run.tokens >= room { Finish::Length } else { Finish::Deadline };
                 }
                 run.count(logprob);
                 written.push(token);
@@ -93,6 +95,7 @@ impl Engine {
                 }
             }
             if run.tokens >= room {
+                run.half_word = ends_in_word(text.text());
                 break Finish::Length;
             }
             let last = written.last().copied().unwrap_or_default();
@@ -240,6 +243,7 @@ struct Run {
     prompt_tokens: usize,
     cached_tokens: usize,
     tokens: usize,
+    half_word: bool,
     sum_logprob: f32,
     min_logprob: f32,
     drafted: usize,
@@ -254,6 +258,7 @@ impl Run {
             prompt_tokens,
             cached_tokens,
             tokens: 0,
+            half_word: false,
             sum_logprob: 0.0,
             min_logprob: 0.0,
             drafted: 0,
@@ -281,6 +286,7 @@ impl Run {
             prompt_tokens: self.prompt_tokens,
             cached_tokens: self.cached_tokens,
             finish,
+            half_word: self.half_word,
             mean_logprob: if self.tokens == 0 { 0.0 } else { self.sum_logprob / self.tokens as f32 },
             min_logprob: self.min_logprob,
             drafted: self.drafted,
@@ -289,6 +295,15 @@ impl Run {
             decode: self.decode,
         }
     }
+}
+
+/// Whether a byte belongs to a word or to a character of several bytes.
+fn is_of_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+fn ends_in_word(text: &str) -> bool {
+    text.as_bytes().last().copied().is_some_and(is_of_word)
 }
 
 /// False if the pass was interrupted.

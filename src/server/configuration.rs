@@ -15,8 +15,11 @@ pub async fn pull(session: &Session) {
         Ok(mut answers) if !answers.is_empty() => {
             session.set_editor_settings(Layer::json(Source::Editor, answers.swap_remove(0)));
         }
-        Ok(_) => {}
-        Err(error) => tracing::warn!("the editor does not tell its settings: {error}"),
+        Ok(_) => session.settled(),
+        Err(error) => {
+            tracing::warn!("the editor does not tell its settings: {error}");
+            session.settled();
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tower_lsp::Client;
@@ -12,6 +13,9 @@ use crate::completion::Reuse;
 use crate::config::{self, Layer, Notice, Settings};
 use crate::documents::{Documents, Encoding, Snapshot};
 use crate::worker::{Chore, Loader, Status, Worker};
+
+/// A client that has settings tells them within this time, or gets the model without them first.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the client told at its start.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +89,9 @@ impl Session {
         let listener = Box::new(move |new| {
             status.send_replace(Some(new));
         });
-        let worker = Worker::start(self.settings(), loader, listener, self.reuse.clone())?;
+        // No model is loaded for settings that are about to change.
+        let patience = if self.facts().has_configuration { PATIENCE } else { Duration::ZERO };
+        let worker = Worker::start(self.settings(), patience, loader, listener, self.reuse.clone())?;
         if self.worker.set(worker).is_err() {
             anyhow::bail!("initialize came twice");
         }
@@ -151,6 +157,15 @@ impl Session {
         let of_model = |settings: &Settings| (settings.model.clone(), settings.device, settings.threads);
         if of_model(&before) != of_model(&after) {
             self.restart();
+        } else {
+            self.settled();
+        }
+    }
+
+    /// The editor's settings are known, or will not be.
+    pub fn settled(&self) {
+        if let Some(worker) = self.worker() {
+            worker.settled();
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::completion::{Attempt, Progress, Wish};
 use crate::config::Settings;
@@ -32,6 +32,8 @@ enum Running {
 
 struct Inbox {
     load: Option<Arc<Settings>>,
+    /// When that is to begin: until then, better settings may come.
+    load_at: Instant,
     completion: Option<(u64, Completion)>,
     generations: VecDeque<Generation>,
     chores: Chores,
@@ -56,10 +58,11 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    /// A mailbox in which the order to load waits.
-    pub fn new(settings: Arc<Settings>) -> Self {
+    /// A mailbox in which the order to load waits: for so long, unless it is told sooner that these are the settings.
+    pub fn new(settings: Arc<Settings>, patience: Duration) -> Self {
         let inbox = Inbox {
             load: Some(settings.clone()),
+            load_at: Instant::now() + patience,
             completion: None,
             generations: VecDeque::new(),
             chores: Chores::default(),
@@ -162,11 +165,18 @@ impl Mailbox {
         supersede([stopped]);
     }
 
+    /// The settings are known: what waits for them begins.
+    pub fn settled(&self) {
+        self.lock().load_at = Instant::now();
+        self.arrived.notify_one();
+    }
+
     /// Load anew with these settings; what runs is stopped.
     pub fn restart(&self, settings: Arc<Settings>) {
         let mut inbox = self.lock();
         inbox.settings = settings.clone();
         inbox.load = Some(settings);
+        inbox.load_at = Instant::now();
         inbox.chores.clear();
         let stopped = inbox.stop_running();
         drop(inbox);
@@ -200,6 +210,11 @@ impl Mailbox {
             if inbox.quit {
                 return None;
             }
+            let patience = inbox.load_at.saturating_duration_since(Instant::now());
+            if inbox.load.is_some() && !patience.is_zero() {
+                inbox = self.wait(inbox, Some(patience));
+                continue;
+            }
             if let Some(settings) = inbox.load.take() {
                 return Some(Job::Load(settings));
             }
@@ -226,13 +241,16 @@ impl Mailbox {
                 inbox.running = Running::Chore(interrupt.clone());
                 return Some(Job::Chore(chore, interrupt));
             }
-            inbox = match inbox.chores.wait() {
-                Some(time) => {
-                    let woken = self.arrived.wait_timeout(inbox, time);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner),
-            };
+            let time = inbox.chores.wait();
+            inbox = self.wait(inbox, time);
+        }
+    }
+
+    /// Wait until something arrives or the time is over.
+    fn wait<'a>(&self, inbox: MutexGuard<'a, Inbox>, time: Option<Duration>) -> MutexGuard<'a, Inbox> {
+        match time {
+            Some(time) => self.arrived.wait_timeout(inbox, time).unwrap_or_else(PoisonError::into_inner).0,
+            None => self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner),
         }
     }
 
@@ -349,10 +367,36 @@ mod tests {
     }
 
     fn loaded() -> Mailbox {
-        let mailbox = Mailbox::new(Arc::new(Settings::default()));
+        let mailbox = Mailbox::new(Arc::new(Settings::default()), Duration::ZERO);
         assert!(matches!(mailbox.next(), Some(Job::Load(_))));
         mailbox.set_loaded(true);
         mailbox
+    }
+
+    #[test]
+    fn the_first_load_waits_for_the_settings_and_requests_wait_for_it() {
+        const LONG: Duration = Duration::from_secs(3600);
+        let settings = |threads| Arc::new(Settings { threads: Some(threads), ..Settings::default() });
+        let mailbox = Mailbox::new(settings(1), LONG);
+        let (job, answer) = completion();
+        mailbox.complete(job);
+        mailbox.restart(settings(2));
+        assert!(matches!(mailbox.next(), Some(Job::Load(settings)) if settings.threads == Some(2)));
+        mailbox.set_loaded(true);
+        run(&mailbox);
+        mailbox.finished(attempt());
+        assert_eq!(answer.recv(), Ok("done"));
+
+        let mailbox = Mailbox::new(settings(1), LONG);
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| mailbox.next());
+            mailbox.settled();
+            let job = next.join().unwrap();
+            assert!(matches!(job, Some(Job::Load(settings)) if settings.threads == Some(1)));
+        });
+        // Who never says which settings are right gets the first.
+        let mailbox = Mailbox::new(settings(1), Duration::from_millis(1));
+        assert!(matches!(mailbox.next(), Some(Job::Load(_))));
     }
 
     #[test]
@@ -467,7 +511,7 @@ mod tests {
 
     #[test]
     fn without_a_model_nothing_waits() {
-        let mailbox = Mailbox::new(Arc::new(Settings::default()));
+        let mailbox = Mailbox::new(Arc::new(Settings::default()), Duration::ZERO);
         let (job, answer) = completion();
         mailbox.complete(job);
         assert!(matches!(mailbox.next(), Some(Job::Load(_))));

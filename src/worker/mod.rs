@@ -10,6 +10,7 @@ mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::completion::Reuse;
 use crate::config::Settings;
@@ -54,18 +55,19 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Start the thread; it begins by loading the model of these settings. What it suggests, asked or in idle time, it
-    /// puts into the memory.
+    /// Start the thread; it begins by loading the model of these settings, once they are [settled](Worker::settled) or
+    /// the patience is at its end. What it suggests, asked or in idle time, it puts into the memory.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
         settings: Arc<Settings>,
+        patience: Duration,
         loader: Loader,
         listener: Listener,
         memory: Arc<Mutex<Reuse>>,
     ) -> anyhow::Result<Self> {
-        let mailbox = Arc::new(Mailbox::new(settings));
+        let mailbox = Arc::new(Mailbox::new(settings, patience));
         let inference = Inference::new(mailbox.clone(), loader, listener, memory);
         let name = "foretype-inference".to_owned();
         let thread = std::thread::Builder::new().name(name).spawn(move || inference.run())?;
@@ -98,6 +100,11 @@ impl Worker {
         self.mailbox.generate(job);
     }
 
+    /// The settings are as they will be: load the model, if that was put off until now.
+    pub fn settled(&self) {
+        self.mailbox.settled();
+    }
+
     /// Load the model anew, with these settings.
     pub fn restart(&self, settings: Arc<Settings>) {
         self.mailbox.restart(settings);
@@ -109,9 +116,9 @@ impl Worker {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A model that is being loaded cannot be interrupted; the process ends without it.
-            let patience = std::time::Instant::now() + std::time::Duration::from_millis(500);
+            let patience = std::time::Instant::now() + Duration::from_millis(500);
             while !thread.is_finished() && std::time::Instant::now() < patience {
-                std::thread::sleep(std::time::Duration::from_millis(2));
+                std::thread::sleep(Duration::from_millis(2));
             }
             if thread.is_finished() && thread.join().is_err() {
                 tracing::error!("the inference thread ended by a panic");

@@ -22,6 +22,8 @@ pub struct Script {
     pub pace: Duration,
     /// Tokens that were read one by one so far: all that were written.
     pub steps: Arc<AtomicUsize>,
+    /// So many may be written; the next one waits until more are allowed, or for an interrupt.
+    pub allowed: Arc<AtomicUsize>,
     /// Where the first would be written, the second is nearly as likely.
     pub second_best: Option<(char, char)>,
     /// The model fills in the middle, as it stands.
@@ -36,6 +38,7 @@ impl Script {
             lines: lines.iter().map(|(after, text)| ((*after).to_owned(), (*text).to_owned())).collect(),
             pace: Duration::ZERO,
             steps: Arc::default(),
+            allowed: Arc::new(AtomicUsize::new(usize::MAX)),
             second_best: None,
             fills_in: None,
             panics_after: None,
@@ -45,6 +48,23 @@ impl Script {
     pub fn slow(mut self, pace: Duration) -> Self {
         self.pace = pace;
         self
+    }
+
+    /// The model falls silent after so many tokens, until it is released.
+    pub fn held_after(self, steps: usize) -> Self {
+        self.allowed.store(steps, Ordering::SeqCst);
+        self
+    }
+
+    pub fn release(&self) {
+        self.allowed.store(usize::MAX, Ordering::SeqCst);
+    }
+
+    /// Wait until the model has written so many tokens.
+    pub async fn written(&self, wanted: usize) {
+        while self.steps.load(Ordering::SeqCst) < wanted {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// A loader of engines that follow this script.
@@ -107,6 +127,12 @@ impl Network for Scripted {
             return Err(Stopped::Interrupted);
         }
         if tokens.len() == 1 {
+            while self.script.steps.load(Ordering::SeqCst) >= self.script.allowed.load(Ordering::SeqCst) {
+                if interrupt.is_set() {
+                    return Err(Stopped::Interrupted);
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
             self.script.steps.fetch_add(1, Ordering::SeqCst);
             std::thread::sleep(self.script.pace);
         }

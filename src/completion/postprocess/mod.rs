@@ -4,6 +4,7 @@ mod blank;
 mod block_end;
 mod brackets;
 mod fences;
+mod half_word;
 mod last_line;
 mod line_above;
 mod line_end;
@@ -27,10 +28,13 @@ pub struct Written<'a> {
     pub scene: &'a Scene<'a>,
     pub extent: Extent,
     pub finish: Finish,
+    /// The text was cut short within a word.
+    pub half_word: bool,
 }
 
 /// All filters in their order. To add one, add its file and its row.
 const FILTERS: &[Filter] = &[
+    Filter { name: "half-word", apply: half_word::apply },
     Filter { name: "fences", apply: fences::apply },
     Filter { name: "line-end", apply: line_end::apply },
     Filter { name: "block-end", apply: block_end::apply },
@@ -45,19 +49,19 @@ const FILTERS: &[Filter] = &[
 ];
 
 /// What is left of the text, or the name of the filter that left nothing.
-pub fn apply(scene: &Scene, extent: Extent, finish: Finish, text: String) -> Result<String, &'static str> {
-    let written = Written { scene, extent, finish };
+pub fn apply(written: &Written, text: String) -> Result<String, &'static str> {
     let mut text = text.replace("\r\n", "\n");
     if text.trim().is_empty() {
         return Err("blank");
     }
     for filter in FILTERS {
-        text = (filter.apply)(&written, &text);
+        text = (filter.apply)(written, &text);
         if text.trim().is_empty() {
             return Err(filter.name);
         }
     }
     // The file's own line ending.
+    let scene = written.scene;
     let crlf = scene.above.contains("\r\n") || scene.below.contains("\r\n");
     Ok(if crlf { text.replace('\n', "\r\n") } else { text })
 }
@@ -108,7 +112,9 @@ mod fixture {
         text: &str,
         expected: &str,
     ) {
-        let left = with_scene("rust", file, |scene| filter(&Written { scene, extent, finish }, text));
+        let left = with_scene("rust", file, |scene| {
+            filter(&Written { scene, extent, finish, half_word: true }, text)
+        });
         assert_eq!(left, expected, "{file:?} + {text:?}");
     }
 }
@@ -121,7 +127,9 @@ mod tests {
     #[test]
     fn the_whole_list_leaves_what_fits() {
         let check = |file, extent, text: &str, expected: Result<&str, &str>| {
-            let left = with_scene("rust", file, |scene| apply(scene, extent, Finish::Stop, text.to_owned()));
+            let left = with_scene("rust", file, |scene| {
+                apply(&Written { scene, extent, finish: Finish::Stop, half_word: false }, text.to_owned())
+            });
             assert_eq!(left.as_deref().map_err(|name| *name), expected, "{file:?} + {text:?}");
         };
         check("let a = $0", Extent::Line, "b + 1;\nlet c", Ok("b + 1;"));

@@ -60,7 +60,9 @@ return function(fixture)
     for index = 1, math.min(3, vim.fn.strchars(ghost) - 1) do
       local key = vim.fn.strcharpart(ghost, index - 1, 1)
       child:input(key == '<' and '<lt>' or key)
-      vim.wait(60)
+      wait('the key', function()
+        return child:lines()[row] == fixture.typed .. vim.fn.strcharpart(ghost, 0, index)
+      end)
       equal(child:view(), seen, 'after ' .. key)
     end
     equal(child:lua('return _G.requests.sent'), sent, 'requests')

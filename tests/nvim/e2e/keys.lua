@@ -64,6 +64,33 @@ return function(fixture)
     equal(child:plain_view(), second)
   end)
 
+  test('where the model sees several ways to go on, next shows each of them once', function()
+    child:open('several.py', { 'import os', 'import sys' })
+    child:input('o')
+    child:type('import ', 15)
+    child:wait_ghost()
+    child:freeze()
+    child:wait_quiet()
+    local first = child:wait_ghost()
+    local seen = { first[3] }
+    repeat
+      child:input('<M-]>')
+      child:wait_quiet()
+      truthy(child:has_ghost(), 'nothing is shown after next')
+      local now = child:view()[3]
+      if now ~= seen[1] then
+        truthy(not vim.tbl_contains(seen, now), 'shown twice: ' .. now)
+        seen[#seen + 1] = now
+      end
+    until now == seen[1]
+    truthy(#seen > 1, 'there is only ' .. seen[1])
+    child:input('<M-]><Tab>')
+    wait('the inserted text', function()
+      return not child:has_ghost()
+    end)
+    equal(child:lines()[3], seen[2], 'inserted')
+  end)
+
   test('the trigger key asks where nothing is asked by itself', function()
     child:open('trigger.py', fixture.pattern)
     child:lua('vim.bo.autoindent, vim.bo.indentexpr = false, ""')

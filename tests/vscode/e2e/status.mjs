@@ -7,7 +7,7 @@ export default async function ({ harness, window }) {
   await test('the status bar says that the model is ready, and which', async () => {
     await window.open('status.py', 'x = 1\n');
     await window.waitStatus('Foretype (foretype-135m): ready');
-    equal((await window.status.textContent()).trim(), 'Foretype', 'text');
+    await wait('no share of the loading', async () => (await window.status.textContent()).trim() === 'Foretype');
     await window.shoot('status-ready');
   });
 

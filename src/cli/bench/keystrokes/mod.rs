@@ -23,7 +23,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::{Global, loading};
+use crate::cli::{Global, loading, tell};
 use crate::engine;
 use crate::model::source::WeightsSource;
 
@@ -98,7 +98,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
             sessions[whose].push(typist::replay(trace, subject)?);
         }
         let keys: usize = sessions[0].iter().map(|session| session.keys.len()).sum();
-        eprintln!("foretype: {} of {} files, {keys} keys", number + 1, traces.len());
+        tell(format_args!("{} of {} files, {keys} keys", number + 1, traces.len()));
     }
     let stops = stops(&mut ours, &traces, arguments.keys.div_ceil(4), arguments.seed)?;
 
@@ -117,10 +117,11 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         std::fs::write(path, page::page(&about, &figures))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
+    let mut out = std::io::stdout().lock();
     if arguments.json {
-        println!("{}", report(arguments, &settings.model, threads, &traces, &figures));
+        writeln!(out, "{}", report(arguments, &settings.model, threads, &traces, &figures))?;
     } else {
-        println!("{about}\n\n{}", table::text(&figures));
+        writeln!(out, "{about}\n\n{}", table::text(&figures))?;
     }
     Ok(ExitCode::SUCCESS)
 }
