@@ -48,7 +48,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         bail!("{} has {lines} lines, not {}", path.display(), position.line + 1);
     }
     let offset = snapshot.offset_of(position, Encoding::Utf32);
-    let mut engine = loading::engine(&settings)?;
+    let mut engine = loading::writer(&settings)?;
     let wish = Wish { trigger: Trigger::Explicit, unhurried: true, ..Wish::default() };
     let mut desk = Desk::default();
     let attempt =

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::cli::{Global, bench, sample};
 use crate::config;
-use crate::engine::Engine;
+use crate::engine::{Engine, Flow, Limits, Sampling};
+use crate::interrupt::Interrupt;
 use crate::model::store;
 use crate::oneline::one_line;
 
@@ -58,6 +59,16 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// What can be said of the model, and whether it works. Nothing is fetched here.
 fn model(settings: &config::Settings) -> (Value, bool) {
+    if let Some(remote) = &settings.remote {
+        return match answer_ms(remote) {
+            Ok((ms, fim)) => {
+                (json!({"name": remote.model, "url": remote.url, "answer_ms": ms, "fim": fim}), true)
+            }
+            Err(error) => {
+                (json!({"name": remote.model, "url": remote.url, "problem": one_line(&error)}), false)
+            }
+        };
+    }
     let files = match store::find(&settings.model) {
         Ok((_, Some(files))) => files,
         Ok((manifest, None)) => {
@@ -91,6 +102,16 @@ fn model(settings: &config::Settings) -> (Value, bool) {
         Ok(report) => (report, true),
         Err(error) => (json!({"name": files.manifest.name, "problem": one_line(&error)}), false),
     }
+}
+
+/// How long a remote takes for a token, and whether its model fills in the middle.
+fn answer_ms(remote: &config::Remote) -> anyhow::Result<(u64, bool)> {
+    let mut engine = Engine::remote(remote)?;
+    let prompt = engine.tokenize("fn main() {");
+    let limits = Limits { max_tokens: 1, time: None };
+    let started = std::time::Instant::now();
+    engine.run(&prompt, limits, Sampling::Greedy, &Interrupt::new(), &mut |_| Flow::Continue)?;
+    Ok((started.elapsed().as_millis() as u64, engine.manifest().fim.is_some()))
 }
 
 fn cpu_features() -> Vec<&'static str> {

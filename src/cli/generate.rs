@@ -61,7 +61,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         None => text.len()..text.len(),
     };
-    let mut engine = loading::engine(&settings)?;
+    let mut engine = loading::writer(&settings)?;
     let request = Request::Generate { instruction: arguments.instruction.clone(), range };
     let mut shown = 0;
     let mut closed = false;

@@ -41,7 +41,7 @@ enum Mode {
 }
 
 pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
-    let mut engine = loading::engine(settings)?;
+    let mut engine = loading::writer(settings)?;
     let mut desk = Desk::default();
     let mut input = std::io::stdin().lock();
     let mut line = Vec::new();

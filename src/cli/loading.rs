@@ -9,7 +9,18 @@ use crate::config::Settings;
 use crate::engine::Engine;
 use crate::model::store::{self, ModelFiles, Progress};
 
-/// Load the model that the settings name.
+/// The model that the settings name, be it here or elsewhere.
+///
+/// # Errors
+/// When it cannot be found, fetched or loaded, or the remote's key is missing.
+pub fn writer(settings: &Settings) -> anyhow::Result<Engine> {
+    match &settings.remote {
+        Some(remote) => Engine::remote(remote),
+        None => engine(settings),
+    }
+}
+
+/// Load the model that the settings name for this machine.
 ///
 /// # Errors
 /// When it cannot be found, fetched or loaded.

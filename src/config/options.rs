@@ -32,7 +32,7 @@ pub struct Options {
     pub languages: Option<BTreeMap<String, bool>>,
     /// Globs of files and folders in which nothing is suggested or generated; one that does not begin with a slash holds in any folder. Files that hold secrets (`.env`, keys) are always left out.
     pub exclude: Option<Vec<String>>,
-    /// An OpenAI-compatible completions endpoint to ask instead of the local model: `{"url": …, "model": …, "apiKeyEnv": …}`. Nothing leaves the machine unless this is set.
+    /// An OpenAI-compatible completions endpoint to ask instead of the local model, such as that of vLLM or llama-server: `{"url": "http://gpu:8000/v1", "model": "Qwen/Qwen2.5-Coder-7B", "apiKeyEnv": "NAME_OF_A_VARIABLE"}`. The model fills in the middle if `foretype models list` knows it by this name or one like it; else it goes on from the text before the cursor. Nothing leaves the machine unless this is set.
     pub remote: Option<Remote>,
     /// Count shown and accepted suggestions, on this machine only.
     pub statistics: Option<bool>,

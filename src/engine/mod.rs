@@ -4,6 +4,7 @@ mod draft;
 mod healing;
 mod ledger;
 mod load;
+mod remote;
 mod run;
 mod sampler;
 pub mod tokenizer;
@@ -20,6 +21,7 @@ pub use load::default_threads;
 use draft::Drafter;
 use healing::Vocabulary;
 use ledger::Ledger;
+use remote::Remote;
 use tokenizer::Tokenizer;
 
 /// Everything that belongs to one loaded model. Used by one thread at a time.
@@ -32,6 +34,8 @@ pub struct Engine {
     vocabulary: OnceLock<Vocabulary>,
     rates: Rates,
     threads: usize,
+    /// Who is asked in place of the network.
+    remote: Option<Remote>,
 }
 
 /// What the model reads before it writes.
@@ -70,9 +74,10 @@ pub enum Flow {
 }
 
 /// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Finish {
     /// The model wrote its end token.
+    #[default]
     End,
     /// The observer stopped it (a stop rule held).
     Stop,
@@ -101,7 +106,7 @@ impl Finish {
 }
 
 /// What a run wrote and what it cost.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Output {
     pub text: String,
     /// Number of tokens written.
@@ -139,6 +144,7 @@ impl Engine {
             vocabulary: OnceLock::new(),
             rates: Rates::default(),
             threads: 1,
+            remote: None,
         }
     }
 

@@ -47,6 +47,9 @@ impl Engine {
         interrupt: &Interrupt,
         observe: &mut dyn FnMut(&str) -> Flow,
     ) -> anyhow::Result<Output> {
+        if let Some(remote) = &self.remote {
+            return remote.run(&self.tokenizer, prompt, limits, sampling, interrupt, observe);
+        }
         let Prompt { tokens: prompt, begun, least_logprob } = prompt;
         anyhow::ensure!(!prompt.is_empty(), "an empty prompt");
         anyhow::ensure!(prompt.len() < self.capacity(), "a prompt of {} tokens is too long", prompt.len());
@@ -126,7 +129,7 @@ impl Engine {
         Ok(self.ledger.held().len().saturating_sub(cached))
     }
 
-    /// The likeliest beginnings of an answer, at most `most`, the likeliest first.
+    /// The likeliest beginnings of an answer, at most `most`, the likeliest first. A remote model doesn't tell them.
     ///
     /// # Errors
     /// Only real failures.
@@ -136,6 +139,9 @@ impl Engine {
         most: usize,
         interrupt: &Interrupt,
     ) -> anyhow::Result<Vec<String>> {
+        if self.remote.is_some() {
+            return Ok(Vec::new());
+        }
         let Prompt { tokens, begun, .. } = prompt;
         let cached = self.ledger.keep_shared(tokens);
         if !goes_on(self.ledger.extend(&tokens[cached..], interrupt).map(|_| ()))? {

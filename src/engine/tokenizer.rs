@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
+use serde_json::json;
 use tokenizers::models::bpe::BPE;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use crate::model::gguf::GgufFile;
 
@@ -120,6 +122,23 @@ impl Tokenizer {
         Ok(Self::assemble(plain, pieces, markers, None))
     }
 
+    /// A tokenizer for which every byte is a token, and these markers are tokens beside them.
+    ///
+    /// # Errors
+    /// None that could be foreseen.
+    pub fn of_bytes(markers: &[String]) -> anyhow::Result<Self> {
+        let mut alphabet: Vec<char> = ByteLevel::alphabet().into_iter().collect();
+        alphabet.sort_unstable();
+        let bytes = alphabet.iter().zip(0..).map(|(byte, id)| (byte.to_string(), json!(id)));
+        let added = markers.iter().zip(alphabet.len()..);
+        Self::from_json_bytes(&serde_json::to_vec(&json!({
+            "version": "1.0",
+            "added_tokens": added.map(|(text, id)| json!({"id": id, "content": text})).collect::<Vec<_>>(),
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
+            "model": {"type": "BPE", "vocab": serde_json::Map::from_iter(bytes), "merges": []},
+        }))?)
+    }
+
     fn assemble(
         plain: tokenizers::Tokenizer,
         pieces: Vec<Box<[u8]>>,
@@ -212,5 +231,16 @@ mod tests {
         assert_eq!(tokenizer.encode("<end>"), [6, 7, 8, 9, 10]);
         assert_eq!(tokenizer.marker("<end>"), Some(5));
         assert_eq!(tokenizer.decode(&[3, 4, 5]), "ab ab");
+    }
+
+    #[test]
+    fn every_byte_may_be_a_token() {
+        let tokenizer = Tokenizer::of_bytes(&["<a>".to_owned(), "<b>".to_owned()]).unwrap();
+        let text: String = (0..=255u8).map(char::from).collect::<String>() + "🦀\r\n  <a>";
+        let tokens = tokenizer.encode(&text);
+        assert_eq!(tokens.len(), text.len());
+        assert_eq!(tokenizer.decode(&tokens), text);
+        assert_ne!(tokenizer.marker("<a>"), tokenizer.marker("<b>"));
+        assert!(tokenizer.marker("<b>").is_some_and(|id| tokenizer.piece(id).is_empty()));
     }
 }

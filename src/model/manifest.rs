@@ -141,6 +141,17 @@ pub fn find(name: &str) -> anyhow::Result<Manifest> {
     Ok(Manifest { name: (*name).to_owned(), ..manifest })
 }
 
+/// The manifest of a model that others call so: the longest of our names that is part of theirs, whatever signs they
+/// put between its words.
+pub fn recognised(foreign: &str) -> Option<Manifest> {
+    let plain = |name: &str| -> String {
+        name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
+    };
+    let foreign = plain(foreign);
+    let known = CATALOGUE.iter().map(|(name, _)| *name).filter(|name| foreign.contains(&plain(name)));
+    known.max_by_key(|name| name.len()).and_then(|name| find(name).ok())
+}
+
 impl Manifest {
     /// Whether the decoder knows the model's family.
     ///
@@ -181,6 +192,14 @@ mod tests {
         }
         assert_eq!(catalogue().len(), CATALOGUE.len());
         assert_eq!(find("default").unwrap().name, FETCHED, "the library itself carries no model");
+    }
+
+    #[test]
+    fn others_names_are_recognised() {
+        let name = |foreign| recognised(foreign).map(|manifest| manifest.name);
+        assert_eq!(name("Qwen/Qwen2.5-Coder-7B"), Some("qwen2.5-coder-7b".to_owned()));
+        assert_eq!(name("qwen2.5-coder:1.5b-base"), Some("qwen2.5-coder-1.5b".to_owned()));
+        assert_eq!(name("gpt-x"), None);
     }
 
     #[test]

@@ -57,6 +57,9 @@ pub fn serve(flags: Layer, user_file: Option<PathBuf>) -> anyhow::Result<ExitCod
                 progress(at.done as f32 / at.total as f32);
             }
         };
+        if let Some(remote) = &settings.remote {
+            return Engine::remote(remote);
+        }
         let files = store::ensure(&settings.model, &mut download)?;
         Engine::load(&files, settings.device, settings.threads, progress)
     });

@@ -154,7 +154,9 @@ impl Session {
         let before = self.settings();
         self.read_settings();
         let after = self.settings();
-        let of_model = |settings: &Settings| (settings.model.clone(), settings.device, settings.threads);
+        let of_model = |settings: &Settings| {
+            (settings.model.clone(), settings.device, settings.threads, settings.remote.clone())
+        };
         if of_model(&before) != of_model(&after) {
             self.restart();
         } else {
@@ -213,12 +215,12 @@ impl Session {
         }
         let (settings, said) = config::resolve(layers);
         notices.extend(said);
-        if settings.remote.is_some() {
-            notices.push(Notice(
-                "`remote` is not supported by this version yet; the local model answers".to_owned(),
-            ));
-        }
         *lock(&self.settings) = Arc::new(settings);
+        self.tell_once(notices);
+    }
+
+    /// Show the user those of these notices that were not shown yet.
+    pub fn tell_once(&self, notices: Vec<Notice>) {
         let new = self.new_notices(notices);
         if new.is_empty() {
             return;

@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 use tower_lsp::ls_types::Position;
 
 use crate::completion::{Suggestion, Trigger, Wish};
+use crate::config::Notice;
 use crate::documents::Snapshot;
 use crate::server::convert;
 use crate::server::session::Session;
@@ -95,6 +96,10 @@ async fn ask(session: &Session, place: &Place, wish: &Wish) -> Option<Made> {
         Outcome::Superseded => return None,
         Outcome::Failed(reason) => {
             tracing::error!("{reason}");
+            // Another machine may be out of reach: without a word, nobody would know why nothing comes.
+            if place.settings.remote.is_some() {
+                session.tell_once(vec![Notice(reason)]);
+            }
             return None;
         }
     };

@@ -52,7 +52,7 @@ impl Inference {
     }
 
     fn load(&mut self, settings: &Settings) -> Option<Engine> {
-        let model = settings.model.clone();
+        let model = settings.remote.as_ref().map_or(&settings.model, |remote| &remote.model).clone();
         self.tell(State::Loading(None), &model);
         let mut last = 0.0;
         let listener = &self.listener;
@@ -75,7 +75,8 @@ impl Inference {
             }
             Err(error) => {
                 self.mailbox.set_loaded(false);
-                self.tell(State::Failed(one_line(&error)), &settings.model);
+                let model = settings.remote.as_ref().map_or(&settings.model, |remote| &remote.model);
+                self.tell(State::Failed(one_line(&error)), model);
                 None
             }
         }

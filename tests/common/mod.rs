@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod client;
+pub mod endpoint;
 pub mod hub;
 pub mod program;
 pub mod real_model;
