@@ -22,7 +22,7 @@ pub(super) const MAX_TOKENS: usize = 6;
 pub(super) const MAX_GROUPS: usize = 2;
 
 /// How far ahead of the multiplication weights are asked for.
-const PREFETCH_BYTES: usize = 16 << 10;
+const PREFETCH_BYTES: usize = 8 << 10;
 
 /// The operands of a tile.
 pub(super) struct Tile {

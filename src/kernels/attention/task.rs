@@ -80,12 +80,14 @@ pub unsafe fn attend_task<I: Isa>(task: &AttentionTask, scratch: &mut [f32]) {
                 right_stride: LANES,
                 right_column: head_dim * LANES,
                 out_stride: TILE,
+                ahead: TILE * head_dim,
             };
             let (left, out) = (queries.as_ptr(), scores.as_mut_ptr());
             let keys = task.keys.add(first * head_dim);
             if rows < WIDEN {
-                prefetch::<I>(task.values.add(first * head_dim), positions * head_dim);
-                prefetch::<I>(keys.wrapping_add(TILE * head_dim), TILE * head_dim);
+                if first == task.positions.start {
+                    prefetch::<I>(task.values.add(first * head_dim), positions * head_dim);
+                }
                 multiply_panel::<I, f16, false>(&product, rows, width, left, keys, out);
             } else {
                 widen::<I>(keys, &mut wide[..width * head_dim]);
@@ -113,6 +115,7 @@ pub unsafe fn attend_task<I: Isa>(task: &AttentionTask, scratch: &mut [f32]) {
                 right_stride: head_dim,
                 right_column: LANES,
                 out_stride: head_dim,
+                ahead: TILE * head_dim,
             };
             let (left, out) = (scores.as_ptr(), results.as_mut_ptr());
             let values = task.values.add(first * head_dim);
@@ -218,16 +221,24 @@ struct Product {
     /// Values from one vector of columns to the next in `right`.
     right_column: usize,
     out_stride: usize,
+    /// Halves are asked for so many values before they are needed: in the loop, a line at a time, because a burst of
+    /// requests would keep the loop waiting.
+    ahead: usize,
 }
 
 /// What the right side of a product consists of.
 trait Element: Sized {
+    /// Whether they come from memory and are asked for in advance.
+    const PREFETCHED: bool;
+
     /// # Safety
     /// As [`Isa::load`].
     unsafe fn load<I: Isa>(from: *const Self) -> I::Floats;
 }
 
 impl Element for f32 {
+    const PREFETCHED: bool = false;
+
     #[inline(always)]
     unsafe fn load<I: Isa>(from: *const f32) -> I::Floats {
         // SAFETY: the caller's promise.
@@ -236,6 +247,8 @@ impl Element for f32 {
 }
 
 impl Element for f16 {
+    const PREFETCHED: bool = true;
+
     #[inline(always)]
     unsafe fn load<I: Isa>(from: *const f16) -> I::Floats {
         // SAFETY: the caller's promise.
@@ -304,6 +317,10 @@ unsafe fn multiply_corner<I: Isa, E: Element, const ADD: bool, const ROWS: usize
             for column in 0..COLUMNS {
                 let place = inner * product.right_stride + column * product.right_column;
                 vectors[column] = E::load::<I>(right.add(place));
+                // The lines of two vectors are asked for with the first.
+                if E::PREFETCHED && place.is_multiple_of(2 * LANES) {
+                    I::prefetch(right.wrapping_add(place + product.ahead).cast());
+                }
             }
             for row in 0..ROWS {
                 let value = I::splat(*left.add(row * product.left_stride + inner));
