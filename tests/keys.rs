@@ -199,3 +199,28 @@ async fn a_key_costs_a_token_in_either_order_of_the_parts() {
         }
     }
 }
+
+#[tokio::test]
+async fn closers_that_the_editor_adds_cost_no_more_than_what_is_typed() {
+    for order in [FimOrder::PrefixSuffixMiddle, FimOrder::SuffixPrefixMiddle] {
+        let mut script = Script::new(&[]);
+        script.fills_in = Some(order);
+        let mut client = ready(&script).await;
+        client.open(URI, "rust", "fn a() {\n    \n}\n").await;
+        client.ghost(URI, 1, 4).await;
+        // The keys, each with what the editor writes behind the cursor; an empty one is gone over.
+        let keys = [("b", ""), ("(", ")"), ("[", "]"), ("c", ""), ("", ""), (",", ""), ("d", "")];
+        let mut column = 4;
+        for (number, (key, behind)) in keys.into_iter().enumerate() {
+            let before = counters(&mut client).await["readTokens"].as_u64().unwrap();
+            if !key.is_empty() {
+                let text = format!("{key}{behind}");
+                client.change(URI, 2 + number as i32, Some([1, column, 1, column]), &text).await;
+            }
+            column += 1;
+            client.ghost(URI, 1, column).await;
+            let read = counters(&mut client).await["readTokens"].as_u64().unwrap() - before;
+            assert!(read <= 1, "{order:?}: {read} tokens were read for {key:?} {behind:?}");
+        }
+    }
+}

@@ -15,9 +15,11 @@ fn a_few_keys_give_a_report_and_a_page() {
     let text = (0..12).map(|n| format!("fn number_{n}() -> u32 {{\n    {n}\n}}\n\n")).collect::<String>();
     let source = file(folder.path(), "numbers.rs", &text);
     let page = folder.path().join("page.html");
+    let cases = folder.path().join("cases.jsonl");
     let (code, output, errors) = run(foretype()
         .args(["--model", model.to_str().unwrap(), "bench", "keystrokes", &source])
-        .args(["--keys", "12", "--json", "--page", page.to_str().unwrap()]));
+        .args(["--keys", "12", "--auto-close", "--json", "--page", page.to_str().unwrap()])
+        .args(["--cases", cases.to_str().unwrap()]));
     assert_eq!(code, 0, "{errors}");
 
     let report: Value = serde_json::from_str(&output).unwrap();
@@ -32,6 +34,9 @@ fn a_few_keys_give_a_report_and_a_page() {
     assert_eq!(ours["wait_hundredths"].as_array().unwrap().len(), 101, "{report}");
     let share = ours["answered_before_next"].as_f64().unwrap();
     assert!(share > 0.0 && share <= 1.0, "{report}");
+
+    let cases = std::fs::read_to_string(cases).unwrap();
+    assert_eq!(cases.lines().count() as u64, keys, "{cases}");
 
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("key to answer, p50") && page.matches("<svg").count() == 4, "{page}");

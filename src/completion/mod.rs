@@ -2,6 +2,7 @@
 
 mod alternatives;
 mod anchor;
+mod closers;
 mod confidence;
 mod desk;
 mod haste;

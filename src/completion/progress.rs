@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::completion::closers;
 use crate::documents::Snapshot;
 
 /// Text around the decode's place that must be as it was, in bytes.
@@ -15,8 +16,8 @@ pub struct Progress(Arc<Mutex<State>>);
 struct State {
     place: Option<Place>,
     written: String,
-    /// What was typed at the place since the decode began.
-    typed: String,
+    /// What may have been typed at the place since the decode began; none before.
+    typed: Vec<String>,
 }
 
 /// The text that the decode is for, and where it goes.
@@ -51,20 +52,24 @@ impl Progress {
             return true;
         }
         text.clone_into(&mut state.written);
-        agree(&state.written, &state.typed)
+        state.typed.is_empty() || state.typed.iter().any(|typed| agree(&state.written, typed))
     }
 
     /// Whether this newer text is the one that the decode is for, with nothing but a text typed at its place that it has
     /// written or may still write. With `offset`, the cursor must stand behind what was typed.
     pub fn follow(&self, snapshot: &Snapshot, offset: Option<usize>) -> bool {
         let mut state = self.lock();
-        let Some(typed) = state.place.as_ref().and_then(|place| place.typed(snapshot)) else { return false };
-        let stands_behind = state.place.as_ref().map(|place| place.offset + typed.len());
-        if !agree(&state.written, &typed) || offset.is_some_and(|offset| Some(offset) != stands_behind) {
-            return false;
+        let Some(place) = &state.place else { return false };
+        let agrees = |typed: &String| {
+            let stands_behind = place.offset + typed.len();
+            agree(&state.written, typed) && offset.is_none_or(|offset| offset == stands_behind)
+        };
+        let typed: Vec<String> = place.typed(snapshot).into_iter().filter(agrees).collect();
+        let follows = !typed.is_empty();
+        if follows {
+            state.typed = typed;
         }
-        state.typed = typed;
-        true
+        follows
     }
 
     /// Whether this newer text belongs to the document of the decode.
@@ -78,10 +83,11 @@ impl Progress {
 }
 
 impl Place {
-    /// What was typed here, if the text is the same but for that.
-    fn typed(&self, now: &Snapshot) -> Option<String> {
+    /// What may have been typed here, if the text is the same but for that: all that is new, and that without closers at
+    /// its end, which editors put there by themselves.
+    fn typed(&self, now: &Snapshot) -> Vec<String> {
         let (old, new) = (&self.snapshot.text, &now.text);
-        let length = new.len_bytes().checked_sub(old.len_bytes())?;
+        let Some(length) = new.len_bytes().checked_sub(old.len_bytes()) else { return Vec::new() };
         let end = self.offset + length;
         let backwards = |text: &ropey::Rope, at: usize| {
             let bytes: Vec<u8> = text.bytes_at(at).reversed().take(AROUND).collect();
@@ -92,7 +98,18 @@ impl Place {
             && is_boundary
             && backwards(old, self.offset) == backwards(new, self.offset)
             && old.bytes_at(self.offset).take(AROUND).eq(new.bytes_at(end).take(AROUND));
-        same.then(|| now.slice(self.offset, end))
+        if !same {
+            return Vec::new();
+        }
+        let all = now.slice(self.offset, end);
+        let shorter = all.char_indices().rev().map(|(index, _)| all.split_at(index));
+        let shorter = shorter
+            .take_while(|(_, closers)| closers::ends(closers.bytes()).last() == Some(closers.len()))
+            .filter(|(typed, closers)| closers::close(typed, closers))
+            .map(|(typed, _)| typed.to_owned());
+        let mut typed: Vec<String> = shorter.collect();
+        typed.insert(0, all);
+        typed
     }
 }
 
@@ -122,6 +139,17 @@ mod tests {
         // Typed ahead of the decode, which then goes another way.
         assert!(progress.follow(&snapshot("let a = foo(b;"), None));
         assert!(!progress.publish("foo(c"));
+    }
+
+    #[test]
+    fn closers_that_come_by_themselves_are_not_typed() {
+        let progress = Progress::default();
+        progress.begin(&snapshot("let a = ;"), 8);
+        assert!(progress.publish("foo("));
+        assert!(progress.follow(&snapshot("let a = foo();"), Some(12)));
+        assert!(progress.follow(&snapshot("let a = foo([]);"), None));
+        assert!(progress.publish("foo([b"));
+        assert!(!progress.follow(&snapshot("let a = foo(]);"), None));
     }
 
     #[test]

@@ -76,12 +76,14 @@ pub fn build(
         reach.tokens() * BYTES_PER_TOKEN,
     );
     let as_it_stands = markers.as_ref().is_some_and(|markers| markers.mid_token);
-    let anchored = !wish.unhurried
-        && markers.as_ref().is_some_and(|markers| markers.order == FimOrder::PrefixSuffixMiddle);
+    let order = markers.as_ref().map(|markers| markers.order).filter(|_| !wish.unhurried);
+    let anchored = order == Some(FimOrder::PrefixSuffixMiddle);
     let mut typed = String::new();
     let mut held_back = HeldBack::default();
     if anchored {
         (window, typed) = desk.anchors.divide(scene.snapshot, scene.offset, window);
+    } else if order == Some(FimOrder::SuffixPrefixMiddle) {
+        window.suffix = desk.anchors.suffix(scene.snapshot, scene.offset, &window);
     }
     if !as_it_stands {
         held_back = hold_back(if anchored { &mut typed } else { &mut window.prefix }, scene);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use crate::completion::Suggestion;
+use crate::completion::{Suggestion, closers};
 use crate::documents::Snapshot;
 
 /// Suggestions that are remembered, over all documents.
@@ -71,22 +71,19 @@ impl Reuse {
     }
 
     fn offered<'a>(&'a self, snapshot: &'a Snapshot, offset: usize) -> impl Iterator<Item = Suggestion> + 'a {
-        self.matching(snapshot, offset).filter(|memory| !memory.rejected).map(move |memory| Suggestion {
-            text: memory.text[offset - memory.start..].to_owned(),
-            range: offset..offset,
-        })
+        let kept = self.matching(snapshot, offset).filter(|(memory, _)| !memory.rejected);
+        kept.map(move |(_, rest)| Suggestion { text: rest.to_owned(), range: offset..offset })
     }
 
     /// Whether a suggestion that the user dismissed would stand at `offset` again.
     pub fn was_rejected(&self, snapshot: &Snapshot, offset: usize, text: &str) -> bool {
-        self.matching(snapshot, offset)
-            .any(|memory| memory.rejected && memory.text[offset - memory.start..] == *text)
+        self.matching(snapshot, offset).any(|(memory, rest)| memory.rejected && rest == text)
     }
 
     /// The user dismissed this text at this place.
     pub fn reject(&mut self, snapshot: &Snapshot, offset: usize) {
         let wanted: Vec<(usize, String)> =
-            self.matching(snapshot, offset).map(|memory| (memory.start, memory.text.clone())).collect();
+            self.matching(snapshot, offset).map(|(memory, _)| (memory.start, memory.text.clone())).collect();
         for memory in &mut self.memories {
             let same = |(start, text): &(usize, String)| *start == memory.start && *text == memory.text;
             memory.rejected |= memory.uri == snapshot.uri && wanted.iter().any(same);
@@ -98,21 +95,36 @@ impl Reuse {
         self.memories.retain(|memory| &*memory.uri != uri);
     }
 
+    /// The memories that what stands before and behind the cursor agrees with, and what is left of each.
     fn matching<'a>(
         &'a self,
         snapshot: &'a Snapshot,
         offset: usize,
-    ) -> impl Iterator<Item = &'a Memory> + 'a {
-        let after = hash_after(snapshot, offset);
-        self.memories.iter().filter(move |memory| {
-            memory.uri == snapshot.uri
-                && memory.after == after
-                && memory.start <= offset
-                && offset - memory.start < memory.text.len()
-                && memory.text.is_char_boundary(offset - memory.start)
-                && offset <= snapshot.text.len_bytes()
-                && starts_at(snapshot, memory.start, &memory.text[..offset - memory.start])
-                && memory.before == hash_before(snapshot, memory.start)
+    ) -> impl Iterator<Item = (&'a Memory, &'a str)> + 'a {
+        // An editor may have put closers behind the cursor by itself.
+        let length = snapshot.text.len_bytes();
+        let ends =
+            closers::ends(snapshot.text.bytes_at(offset.min(length))).map(|end| offset.min(length) + end);
+        let afters: Vec<(usize, u64)> = ends.map(|end| (end, hash_after(snapshot, end))).collect();
+        self.memories.iter().filter_map(move |memory| {
+            let (end, _) = afters.iter().find(|(_, after)| memory.after == *after)?;
+            let typed = offset.checked_sub(memory.start)?;
+            let fits = memory.uri == snapshot.uri
+                && typed < memory.text.len()
+                && memory.text.is_char_boundary(typed)
+                && offset <= length
+                && starts_at(snapshot, memory.start, &memory.text[..typed])
+                && memory.before == hash_before(snapshot, memory.start);
+            if !fits {
+                return None;
+            }
+            let (typed, rest) = memory.text.split_at(typed);
+            if *end == offset {
+                return Some((memory, rest));
+            }
+            let rest = closers::before_closing(rest).trim_end();
+            (!rest.is_empty() && closers::close(typed, &snapshot.slice(offset, *end)))
+                .then_some((memory, rest))
         })
     }
 }
@@ -176,6 +188,22 @@ mod tests {
         assert!(reuse.lookup(&snapshot("let a = b\nENd"), 9).is_none());
         assert!(reuse.lookup(&snapshot("let a"), 5).is_none());
         assert_eq!(reuse.lookup(&snapshot("let a = b \nend"), 10).unwrap().text, "+ 1;");
+    }
+
+    #[test]
+    fn closers_that_come_by_themselves_are_not_offered_again() {
+        let mut reuse = Reuse::default();
+        reuse.remember(&snapshot("call\nend"), &suggestion("(a[0], b);", 4));
+        let rest = |text: &str, offset| reuse.lookup(&snapshot(text), offset).map(|rest| rest.text);
+        assert_eq!(rest("call()\nend", 5).as_deref(), Some("a[0], b"));
+        assert_eq!(rest("call(a[])\nend", 7).as_deref(), Some("0"));
+        assert_eq!(rest("call(a[0], b)\nend", 12), None);
+        assert_eq!(rest("call(a[0], b)\nend", 13).as_deref(), Some(";"));
+        assert_eq!(rest("call)\nend", 4), None);
+        let mut reuse = Reuse::default();
+        reuse.remember(&snapshot("if a \nend"), &suggestion("{\n  b();\n}", 5));
+        let rest = reuse.lookup(&snapshot("if a {\n  \n}\nend"), 9).map(|rest| rest.text);
+        assert_eq!(rest.as_deref(), Some("b();"));
     }
 
     #[test]

@@ -45,12 +45,13 @@ impl Document {
         Place { line, column: offset - before.rfind('\n').map_or(0, |end| end + 1) }
     }
 
-    /// Write at the cursor.
-    pub fn insert(&mut self, text: &str) -> Change {
+    /// Write around the cursor.
+    pub fn insert(&mut self, text: &str, behind: &str) -> Change {
         let start = self.place(self.cursor);
-        self.text.insert_str(self.cursor, text);
+        let whole = format!("{text}{behind}");
+        self.text.insert_str(self.cursor, &whole);
         self.cursor += text.len();
-        Change { start, end: start, text: text.to_owned() }
+        Change { start, end: start, text: whole }
     }
 
     /// Take back the letter before the cursor.

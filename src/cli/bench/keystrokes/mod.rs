@@ -1,5 +1,6 @@
 //! `foretype bench keystrokes`: how it is to type at the server, in real time, and at llama.vim with the same weights.
 
+mod closing;
 mod document;
 mod figures;
 mod files;
@@ -25,6 +26,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Global, loading, tell};
 use crate::engine;
+use crate::model::manifest::FimOrder;
 use crate::model::source::WeightsSource;
 
 use document::Document;
@@ -50,9 +52,15 @@ pub struct Arguments {
     /// The same seed gives the same typing
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
+    /// Type in an editor that closes brackets and quotes by itself
+    #[arg(long)]
+    auto_close: bool,
     /// Print an object
     #[arg(long)]
     json: bool,
+    /// Write what came of every key, one object a line
+    #[arg(long, value_name = "FILE")]
+    cases: Option<PathBuf>,
     /// Write the report with plots as one HTML page
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
@@ -70,7 +78,10 @@ pub struct Arguments {
 pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let traces = traces(arguments)?;
     let settings = global.settings();
-    let weights = loading::files(&settings.model)?.weights;
+    let files = loading::files(&settings.model)?;
+    let suffix_first =
+        files.manifest.fim.as_ref().is_some_and(|fim| fim.order == FimOrder::SuffixPrefixMiddle);
+    let weights = files.weights;
     let threads = settings.threads.unwrap_or_else(engine::default_threads);
     let mut ours = Ours::start(arguments.server.as_deref(), global)?;
     let mut peer = match &arguments.peer {
@@ -79,7 +90,10 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 (Some(path), _) => PeerWeights::File(path.clone()),
                 (None, weights) => PeerWeights::of(weights)?,
             };
-            Some(LlamaVim::new(Server::start(program, weights.path(), threads)?, arguments.seed))
+            Some(LlamaVim::new(
+                Server::start(program, weights.path(), threads, suffix_first)?,
+                arguments.seed,
+            ))
         }
         None => None,
     };
@@ -95,7 +109,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
             subjects.reverse();
         }
         for (whose, subject) in subjects {
-            sessions[whose].push(typist::replay(trace, subject)?);
+            sessions[whose].push(typist::replay(trace, subject, arguments.auto_close)?);
         }
         let keys: usize = sessions[0].iter().map(|session| session.keys.len()).sum();
         tell(format_args!("{} of {} files, {keys} keys", number + 1, traces.len()));
@@ -107,14 +121,19 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         figures.push(Figures::of(peer.name(), &sessions[1], &[]));
     }
     let about = format!(
-        "{} on {threads} threads, {} files, seed {}{}",
+        "{} on {threads} threads, {} files, seed {}{}{}",
         settings.model,
         traces.len(),
         arguments.seed,
+        if arguments.auto_close { ", brackets closed by the editor" } else { "" },
         if peer.is_some() { "; the peer runs on llama-server, in turns, in the same run" } else { "" },
     );
     if let Some(path) = &arguments.page {
         std::fs::write(path, page::page(&about, &figures))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &arguments.cases {
+        std::fs::write(path, cases(&traces, &figures, &sessions)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     let mut out = std::io::stdout().lock();
@@ -124,6 +143,22 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         writeln!(out, "{about}\n\n{}", table::text(&figures))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every key of everybody, one object a line.
+fn cases(traces: &[Trace], figures: &[Figures], sessions: &[Vec<Session>]) -> anyhow::Result<String> {
+    let mut lines = String::new();
+    for (figures, sessions) in figures.iter().zip(sessions) {
+        for (trace, session) in traces.iter().zip(sessions) {
+            for key in &session.keys {
+                let mut case = serde_json::to_value(key)?;
+                case["subject"] = json!(figures.name);
+                case["file"] = json!(trace.path);
+                lines += &format!("{case}\n");
+            }
+        }
+    }
+    Ok(lines)
 }
 
 /// Our weights as the peer can read them.
@@ -199,6 +234,7 @@ fn report(
         "model": model,
         "threads": threads,
         "seed": arguments.seed,
+        "auto_close": arguments.auto_close,
         "files": traces.len(),
         "planned_keys": planned,
         "planned_jumps": jumps,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::cli::bench::keystrokes::closing::Closing;
 use crate::cli::bench::keystrokes::document::Document;
 use crate::cli::bench::keystrokes::process;
 use crate::cli::bench::keystrokes::subject::{Answer, Subject, Work};
@@ -63,13 +64,14 @@ pub struct Session {
     pub cpu: Option<f64>,
 }
 
-/// Type a trace at somebody.
+/// Type a trace at somebody; `closes`: in an editor that closes brackets and quotes by itself.
 ///
 /// # Errors
 /// When the subject's process is lost.
-pub fn replay(trace: &Trace, subject: &mut dyn Subject) -> anyhow::Result<Session> {
+pub fn replay(trace: &Trace, subject: &mut dyn Subject, closes: bool) -> anyhow::Result<Session> {
     let before = process::cpu_seconds(subject.process());
     let mut typist = Typist::new(trace, subject)?;
+    typist.closing = closes.then(Closing::default);
     let mut due = Instant::now();
     for stroke in &trace.strokes {
         if !typist.needs(stroke) {
@@ -103,6 +105,7 @@ struct Typist<'a> {
     progress: usize,
     /// Wrong letters after it.
     slips: usize,
+    closing: Option<Closing>,
     shown: Option<Shown>,
     keys: Vec<Key>,
     pressed: Vec<Instant>,
@@ -130,6 +133,7 @@ impl<'a> Typist<'a> {
             hole: 0,
             progress: 0,
             slips: 0,
+            closing: None,
             shown: None,
             keys: Vec::new(),
             pressed: Vec::new(),
@@ -171,7 +175,9 @@ impl<'a> Typist<'a> {
         if self.slips > 0 || !is_letter || shown.since.elapsed() < READING {
             return None;
         }
-        let wanted = &self.trace.holes[self.hole].text[self.progress..];
+        let hole = &self.trace.holes[self.hole].text;
+        let limit = self.closing.as_ref().map_or(hole.len(), |closing| closing.limit(hole));
+        let wanted = &hole[self.progress..limit];
         let mut right = "";
         for (end, _) in shown.text.match_indices('\n').chain([(shown.text.len(), "")]) {
             let text = shown.text[..end].trim_end();
@@ -186,7 +192,7 @@ impl<'a> Typist<'a> {
     fn accept(&mut self, text: &str) -> anyhow::Result<()> {
         self.key(Kind::Accept)?;
         self.shown = None;
-        self.write(text)?;
+        self.write(text, "")?;
         self.progress += text.len();
         self.taken += text.chars().count();
         Ok(())
@@ -212,21 +218,27 @@ impl<'a> Typist<'a> {
                 self.subject.stroke(&self.document, None)
             }
             Act::Type { to } => {
-                let text = &self.trace.holes[self.hole].text[self.progress..to];
+                let (hole, from) = (&self.trace.holes[self.hole].text, self.progress);
+                let text = &hole[from..to];
                 let along = self.shown.as_ref().and_then(|shown| shown.text.strip_prefix(text));
                 let along = along.map(str::to_owned).filter(|rest| !rest.is_empty());
                 self.key(if along.is_some() { Kind::Along } else { Kind::Letter })?;
                 self.shown =
                     along.and_then(|text| self.shown.take().map(|shown| Shown { text, since: shown.since }));
-                self.write(text)?;
                 self.progress = to;
-                Ok(())
+                if self.closing.as_mut().is_some_and(|closing| closing.types_over(hole, from, to)) {
+                    self.document.cursor += text.len();
+                    self.pressed.push(Instant::now());
+                    return self.subject.stroke(&self.document, None);
+                }
+                let behind = self.closing.as_mut().map(|closing| closing.behind(hole, from, to));
+                self.write(text, &behind.unwrap_or_default())
             }
             Act::Slip(letter) => {
                 self.key(Kind::Correction)?;
                 self.shown = None;
                 self.slips += 1;
-                self.write(letter.encode_utf8(&mut [0; 4]))
+                self.write(letter.encode_utf8(&mut [0; 4]), "")
             }
             Act::Erase => {
                 self.key(Kind::Correction)?;
@@ -241,9 +253,9 @@ impl<'a> Typist<'a> {
         }
     }
 
-    fn write(&mut self, text: &str) -> anyhow::Result<()> {
-        let change = self.document.insert(text);
-        self.shift(self.document.cursor - text.len(), text.len(), true);
+    fn write(&mut self, text: &str, behind: &str) -> anyhow::Result<()> {
+        let change = self.document.insert(text, behind);
+        self.shift(self.document.cursor - text.len(), change.text.len(), true);
         self.pressed.push(Instant::now());
         self.subject.stroke(&self.document, Some(&change))
     }
