@@ -3,42 +3,62 @@
 use crate::completion::{Trigger, Wish};
 use crate::config::Settings;
 use crate::engine::{Finish, Output};
+use crate::model::manifest::Confidence;
 
-/// Mean log-probability below which nothing is shown at eagerness 0, and how much lower it gets towards 1.
-const STRICTEST: f32 = -0.15;
-const RANGE: f32 = -2.5;
+/// Probability of being right that is asked for at eagerness 0. It falls with the square of what is left to 1: at 0.5,
+/// the default, a fifth is asked for.
+const STRICTEST: f32 = 0.8;
 
 /// A beginning that is by so much below the threshold does not become a suggestion above it: probabilities rise towards
 /// the end of a line, but not so far.
 const HOPELESS: f32 = -0.4;
 
 /// Whether to show the output. What was asked for is always shown; at eagerness 1 so is everything else.
-pub fn enough(output: &Output, wish: &Wish, settings: &Settings) -> bool {
-    let least = least(wish, settings);
-    output.finish != Finish::Unsure && least.is_none_or(|least| output.mean_logprob >= least)
+pub fn enough(output: &Output, wish: &Wish, settings: &Settings, confidence: Confidence) -> bool {
+    let probability = confidence.probability(output.mean_logprob, output.min_logprob);
+    output.finish != Finish::Unsure && bar(wish, settings).is_none_or(|bar| probability >= bar)
 }
 
 /// Mean log-probability under which a beginning is not worth going on with.
-pub fn hopeless(wish: &Wish, settings: &Settings) -> Option<f32> {
-    least(wish, settings).map(|least| least + HOPELESS)
+pub fn hopeless(wish: &Wish, settings: &Settings, confidence: Confidence) -> Option<f32> {
+    bar(wish, settings).map(|bar| confidence.least_mean(bar) + HOPELESS)
 }
 
-fn least(wish: &Wish, settings: &Settings) -> Option<f32> {
+/// The eagerness at which this probability of being right is asked for.
+pub fn eagerness_for(probability: f32) -> f32 {
+    (1.0 - (probability / STRICTEST).sqrt()).clamp(0.0, 1.0)
+}
+
+fn bar(wish: &Wish, settings: &Settings) -> Option<f32> {
     let all_is_shown = wish.trigger == Trigger::Explicit || wish.unhurried || settings.eagerness >= 1.0;
-    (!all_is_shown).then_some(STRICTEST + RANGE * settings.eagerness)
+    (!all_is_shown).then_some(STRICTEST * (1.0 - settings.eagerness).powi(2))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MODEL: Confidence = Confidence { base: 1.0, mean: 2.0, least: 0.5 };
+
     #[test]
     fn what_is_asked_for_needs_no_confidence_and_eagerness_lowers_the_bar() {
         let eagerness = |eagerness: f32| Settings { eagerness, ..Settings::default() };
-        let automatic = |share: f32| hopeless(&Wish::default(), &eagerness(share));
+        let automatic = |share: f32| hopeless(&Wish::default(), &eagerness(share), MODEL);
         assert!(automatic(0.0) > automatic(0.5) && automatic(0.5) > automatic(0.9));
         assert_eq!(automatic(1.0), None);
         let explicit = Wish { trigger: Trigger::Explicit, ..Wish::default() };
-        assert_eq!(hopeless(&explicit, &eagerness(0.0)), None);
+        assert_eq!(hopeless(&explicit, &eagerness(0.0), MODEL), None);
+        for share in [0.0, 0.5, 0.9] {
+            let asked = bar(&Wish::default(), &eagerness(share)).unwrap();
+            assert!((eagerness_for(asked) - share).abs() < 1e-3);
+        }
+    }
+
+    #[test]
+    fn a_mean_below_the_least_cannot_reach_the_bar() {
+        for probability in [0.1, 0.5, 0.8] {
+            let least = MODEL.least_mean(probability);
+            assert!((MODEL.probability(least, least) - probability).abs() < 1e-3);
+        }
     }
 }

@@ -22,6 +22,7 @@ use crate::documents::Snapshot;
 use crate::engine::{self, Engine, Finish, Flow, Limits, Output, Sampling};
 use crate::interrupt::Interrupt;
 
+pub use confidence::eagerness_for;
 pub use desk::Desk;
 pub use progress::Progress;
 pub use reuse::Reuse;
@@ -175,7 +176,8 @@ fn suggest(
         }
         if !wanted || stop.holds(text) || haste.is_enough(text) { Flow::Stop } else { Flow::Continue }
     };
-    let least_logprob = confidence::hopeless(wish, settings);
+    let sureness = engine.manifest().confidence;
+    let least_logprob = confidence::hopeless(wish, settings, sureness);
     let reading = engine::Prompt { tokens: &prompt.tokens, begun: &prompt.begun, least_logprob };
     let mut output = engine.run_begun(reading, limits, Sampling::Greedy, interrupt, &mut observe)?;
     if haste.cut_short {
@@ -185,8 +187,9 @@ fn suggest(
     let text = prompt::give_back(&prompt.held_back, &output.text);
     let written = Written { scene: &scene, extent, finish: output.finish, half_word: output.half_word };
     let text = text.ok_or("dedent").and_then(|text| postprocess::apply(&written, text));
-    let text =
-        text.and_then(|text| confidence::enough(&output, wish, settings).then_some(text).ok_or("confidence"));
+    let text = text.and_then(|text| {
+        confidence::enough(&output, wish, settings, sureness).then_some(text).ok_or("confidence")
+    });
     let mut attempt = Attempt::of(output, scene.offset, text);
     if waits && wish.trigger == Trigger::Explicit && !wish.unhurried && !interrupt.is_set() {
         let limits = Limits { time: Some(settings.budget / 2), ..limits };

@@ -1,7 +1,7 @@
 //! The facts about one model, as `models/<name>.toml` states them.
 
 use anyhow::Context;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{embedded, families};
 
@@ -47,6 +47,9 @@ pub struct Manifest {
     pub fim: Option<Fim>,
     /// How an instruction is written for `generate`; without it, a comment in the file's language is used.
     pub instruction: Option<Instruction>,
+    /// What the model's own probabilities are worth, as `foretype eval confidence` measured it.
+    #[serde(default)]
+    pub confidence: Confidence,
 }
 
 /// Where weights come from.
@@ -108,6 +111,37 @@ pub enum FimOrder {
     PrefixSuffixMiddle,
     /// `<pre> <suf> suffix <mid> prefix`: a growing prefix keeps the cache of the suffix.
     SuffixPrefixMiddle,
+}
+
+/// How likely the first line of a suggestion is right, by the model's own probabilities: the logistic function of
+/// `base + mean · m + least · l`, with the mean `m` and the least `l` of its tokens' natural logarithms of probability.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confidence {
+    pub base: f32,
+    pub mean: f32,
+    pub least: f32,
+}
+
+impl Default for Confidence {
+    /// For models that were not measured.
+    fn default() -> Self {
+        Self { base: 1.0, mean: 1.5, least: 0.4 }
+    }
+}
+
+impl Confidence {
+    /// The probability that the first line is right.
+    pub fn probability(&self, mean: f32, least: f32) -> f32 {
+        1.0 / (1.0 + (-(self.base + self.mean * mean + self.least * least)).exp())
+    }
+
+    /// The mean logarithm of probability at and above which this probability can be reached at all.
+    pub fn least_mean(&self, probability: f32) -> f32 {
+        let odds = (probability / (1.0 - probability)).ln();
+        // The least one is no greater than the mean.
+        (odds - self.base) / (self.mean + self.least).max(f32::EPSILON)
+    }
 }
 
 /// How an instruction is wrapped: `{instruction}` is replaced; markers are single tokens.

@@ -12,7 +12,7 @@ use crate::cli::eval::reserve::{Data, Part, SourceFile};
 use crate::cli::eval::sample::{Seeded, sample};
 use crate::cli::eval::similarity::{common_prefix, edit_similarity};
 use crate::cli::{Global, loading};
-use crate::completion::{self, Desk, Extent, Trigger, Wish};
+use crate::completion::{self, Attempt, Desk, Extent, Trigger, Wish};
 use crate::config::Settings;
 use crate::documents::Snapshot;
 use crate::engine::Engine;
@@ -47,9 +47,37 @@ struct Case<'a> {
 }
 
 /// A place in a file.
-struct Hole<'a> {
+pub struct Hole<'a> {
     file: &'a SourceFile,
     range: std::ops::Range<usize>,
+}
+
+impl Hole<'_> {
+    /// What was cut out.
+    pub fn expected(&self) -> &str {
+        &self.file.text[self.range.clone()]
+    }
+
+    /// What the product would write there, asked by a key.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn fill(
+        &self,
+        part: &Part,
+        kind: Kind,
+        engine: &mut Engine,
+        settings: &Settings,
+    ) -> anyhow::Result<Attempt> {
+        let Hole { file, range } = self;
+        let cut = format!("{}{}", &file.text[..range.start], &file.text[range.end..]);
+        let snapshot = Snapshot::detached(Some(&file.path), &part.name, &cut);
+        let extent = if kind == Kind::Block { Extent::Block } else { Extent::Line };
+        let max_tokens = Some(if kind == Kind::Block { 160 } else { 64 });
+        let wish = Wish { trigger: Trigger::Explicit, extent, max_tokens, unhurried: true, selected: None };
+        let (mut desk, interrupt) = (Desk::default(), Interrupt::new());
+        completion::complete(&snapshot, range.start, &wish, engine, &mut desk, settings, &interrupt)
+    }
 }
 
 /// What answers of one kind in one language add up to.
@@ -75,7 +103,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let mut groups = Vec::new();
         for part in &parts {
             let mut score = Score::default();
-            for hole in holes(part, *kind, common) {
+            for hole in chosen(part, *kind, common) {
                 fill(&hole, part, *kind, &mut engine, &settings, &mut score, &mut cases)?;
             }
             groups.push(Group::part(&part.name, score.cases, score.figures()));
@@ -90,7 +118,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// A seeded choice of the holes of one kind in one language.
-fn holes<'a>(part: &'a Part, kind: Kind, common: &Common) -> Vec<Hole<'a>> {
+pub fn chosen<'a>(part: &'a Part, kind: Kind, common: &Common) -> Vec<Hole<'a>> {
     let mut seeded = Seeded::new(common.seed);
     let all = part.files.iter().flat_map(|file| {
         let ranges = places(&file.text, part.language, kind, &mut seeded);
@@ -109,15 +137,8 @@ fn fill(
     cases: &mut Cases,
 ) -> anyhow::Result<()> {
     let Hole { file, range } = hole;
-    let expected = &file.text[range.clone()];
-    let cut = format!("{}{}", &file.text[..range.start], &file.text[range.end..]);
-    let snapshot = Snapshot::detached(Some(&file.path), &part.name, &cut);
-    let extent = if kind == Kind::Block { Extent::Block } else { Extent::Line };
-    let max_tokens = Some(if kind == Kind::Block { 160 } else { 64 });
-    let wish = Wish { trigger: Trigger::Explicit, extent, max_tokens, unhurried: true, selected: None };
-    let mut desk = Desk::default();
-    let attempt =
-        completion::complete(&snapshot, range.start, &wish, engine, &mut desk, settings, &Interrupt::new())?;
+    let expected = hole.expected();
+    let attempt = hole.fill(part, kind, engine, settings)?;
     let answer = attempt.suggestion.map(|suggestion| suggestion.text).unwrap_or_default();
     let exact = score.add(expected, &answer);
     let before = file.text[..range.start].rsplit('\n').next().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! `foretype eval`: how good a model is, measured; one file a suite.
 
+mod confidence;
 mod editor;
 mod fill;
 mod history;
@@ -39,6 +40,8 @@ enum Suite {
     Typing(typing::Arguments),
     /// How well a model foretells source text
     Perplexity(perplexity::Arguments),
+    /// How far a model's own probabilities can be trusted: which suggestions to show unasked
+    Confidence(confidence::Arguments),
 }
 
 /// Flags of all suites: what is taken of the data, and where results go.
@@ -98,5 +101,6 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Suite::Holes(arguments) => holes::run(global, arguments),
         Suite::Typing(arguments) => typing::run(global, arguments),
         Suite::Perplexity(arguments) => perplexity::run(global, arguments),
+        Suite::Confidence(arguments) => confidence::run(global, arguments),
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 
 use crate::model::families::Shape;
 use crate::model::gguf::GgufFile;
-use crate::model::manifest::{self, EMBEDDED, Fim, Instruction, Manifest, Source};
+use crate::model::manifest::{self, Confidence, EMBEDDED, Fim, Instruction, Manifest, Source};
 use crate::model::source::WeightsSource;
 use crate::model::store::ModelFiles;
 
@@ -110,5 +110,6 @@ fn manifest(
             heal: false,
         }),
         instruction: instruction.map(|(_, template)| Instruction { template: (*template).to_owned() }),
+        confidence: Confidence::default(),
     }
 }
