@@ -97,6 +97,40 @@ fn a_place_that_was_left_is_still_there() {
 }
 
 #[test]
+fn the_place_that_was_left_first_makes_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = tiny(folder.path());
+    let text =
+        |place: u32| -> Vec<u32> { (0..150).map(|n| 32 + (n * (2 * place + 7) + place) % 90).collect() };
+    let slots = engine.slots() as u32;
+    assert!(slots > 2);
+    (0..slots).for_each(|place| drop(run(&mut engine, &text(place))));
+    // The first is used again, so the second is the oldest when one more comes.
+    run(&mut engine, &text(0));
+    run(&mut engine, &text(slots));
+    let mut cached = |place: u32| run(&mut engine, &text(place)).cached_tokens;
+    assert_eq!((cached(0), cached(2)), (149, 149));
+    assert!(cached(1) < 10);
+}
+
+#[test]
+fn the_first_of_one_way_is_the_greedy_one_and_more_ways_are_no_less_likely() {
+    let mut engine = load(&real_model::files());
+    let tokens = engine.tokenize("def add(first, second):\n    return first +");
+    let prompt = Prompt { tokens: &tokens, ..Prompt::default() };
+    let mut search = |width| {
+        engine.hypotheses(prompt, width, 6, &mut |text| text.contains('\n'), &Interrupt::new()).unwrap()
+    };
+    let (one, four) = (search(1), search(4));
+    assert_eq!((one.len(), four.len()), (1, 4));
+    assert!(four[0].mean_logprob() >= one[0].mean_logprob() - 1e-4, "{four:?} {one:?}");
+    assert!(four.windows(2).all(|pair| pair[0].mean_logprob() >= pair[1].mean_logprob()));
+    let limits = Limits { max_tokens: one[0].tokens, time: None };
+    let greedy = engine.run(&tokens, limits, Sampling::Greedy, &Interrupt::new(), &mut |_| Flow::Continue);
+    assert_eq!(greedy.unwrap().text, one[0].text);
+}
+
+#[test]
 fn what_stands_before_the_cursor_is_begun_with_and_not_said_again() {
     let mut engine = load(&real_model::files());
     let mut tokens = engine.tokenize("def add(first, second):\n    return first + sec");

@@ -200,6 +200,35 @@ fn suggest(
     Ok(attempt)
 }
 
+/// The likeliest few ways to write on up to the end of the line, side by side, as they would be shown; the likeliest by
+/// the mean of its tokens first.
+///
+/// # Errors
+/// When the engine fails.
+pub fn hypotheses(
+    snapshot: &Snapshot,
+    offset: usize,
+    width: usize,
+    engine: &mut Engine,
+    desk: &mut Desk,
+    settings: &Settings,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Vec<(Suggestion, engine::Hypothesis)>> {
+    let scene = Scene::look(snapshot, snapshot.clamp(offset), &mut desk.syntax);
+    let wish = Wish { trigger: Trigger::Explicit, extent: Extent::Line, unhurried: true, ..Wish::default() };
+    let prompt = prompt::build(&scene, engine, desk, settings, &wish, settings.max_tokens, Reach::Now);
+    let mut stop = Stop::new(Extent::Line, &scene, &prompt.held_back);
+    let reading = engine::Prompt { tokens: &prompt.tokens, begun: &prompt.begun, least_logprob: None };
+    let mut ends = |text: &str| stop.holds(text);
+    let found = engine.hypotheses(reading, width, settings.max_tokens, &mut ends, interrupt)?;
+    let shown = |hypothesis: engine::Hypothesis| {
+        let text = prompt::give_back(&prompt.held_back, &hypothesis.text)?;
+        let text = postprocess::apply(&scene, Extent::Line, Finish::Stop, text).ok()?;
+        Some((Suggestion { text, range: scene.offset..scene.offset }, hypothesis))
+    };
+    Ok(found.into_iter().filter_map(shown).collect())
+}
+
 /// Read what a request at `offset` needs, and what later ones will need nearby; the tokens that were read. In idle time.
 ///
 /// # Errors

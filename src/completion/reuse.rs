@@ -90,6 +90,11 @@ impl Reuse {
         }
     }
 
+    /// What tells a place with the text around it from others.
+    pub fn mark(snapshot: &Snapshot, offset: usize) -> (Arc<str>, u64, u64) {
+        (snapshot.uri.clone(), hash_before(snapshot, offset), hash_after(snapshot, offset))
+    }
+
     /// Nothing of this document is remembered any more.
     pub fn forget(&mut self, uri: &str) {
         self.memories.retain(|memory| &*memory.uri != uri);

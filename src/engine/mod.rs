@@ -1,5 +1,6 @@
 //! Tokens in, text out: the engine owns the network, its tokenizer and the ledger of what the cache holds.
 
+mod beam;
 mod draft;
 mod healing;
 mod ledger;
@@ -16,6 +17,7 @@ use crate::interrupt::Interrupt;
 use crate::model::manifest::Manifest;
 use crate::model::{Memory, Network, Stopped};
 
+pub use beam::Hypothesis;
 pub use load::default_threads;
 
 use draft::Drafter;
@@ -187,6 +189,11 @@ impl Engine {
     /// [`Prompt::begun`].
     pub fn take_back(&self, tokens: &mut Vec<u32>, least: usize) -> Vec<u8> {
         healing::take_back(&self.tokenizer, tokens, least)
+    }
+
+    /// Places in documents whose tokens are kept beside each other.
+    pub fn slots(&self) -> usize {
+        self.ledger.network().slots()
     }
 
     /// Name of the kernels or device in use.

@@ -24,8 +24,11 @@ const CHUNK: usize = 128;
 /// Tokens of a pass that gives the logits after each.
 const EACH: usize = 64;
 
-/// Documents whose tokens are kept beside each other.
-const SLOTS: usize = 4;
+/// Bytes that the caches may take: as many are kept beside each other as fit, one a place that was worked at; the one
+/// that was not used for the longest time makes room. One is always there.
+const CACHES: usize = 192 << 20;
+/// More places are not come back to.
+const MOST_SLOTS: usize = 16;
 
 /// A decoder-only Transformer with its caches.
 pub struct Decoder {
@@ -163,7 +166,8 @@ impl Decoder {
             let outer = [(EMBEDDING.to_owned(), embedding.linear()), (HEAD.to_owned(), &head)];
             store.keep(layers.chain(outer));
         }
-        let caches = (0..SLOTS).map(|_| KvCache::new(&ops, shape.layers, heads, capacity));
+        let slots = slots_within(CACHES, KvCache::bytes_for(shape.layers, heads, capacity));
+        let caches = (0..slots).map(|_| KvCache::new(&ops, shape.layers, heads, capacity));
         Ok(Self {
             norm: norm("output_norm.weight")?,
             rotary: Rotary::new(&ops, capacity, &shape, factors.as_deref())?,
@@ -292,6 +296,11 @@ impl Network for Decoder {
     }
 }
 
+/// Caches of this size that fit into so many bytes.
+fn slots_within(bytes: usize, cache: usize) -> usize {
+    (bytes / cache.max(1)).clamp(1, MOST_SLOTS)
+}
+
 impl Block {
     /// All matrices with their names in the file.
     fn named(&self, layer: usize) -> impl Iterator<Item = (String, &Linear)> {
@@ -310,5 +319,18 @@ impl Block {
 
     fn bytes(&self) -> usize {
         self.named(0).map(|(_, linear)| linear.bytes()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_caches_are_kept_as_fit_and_one_at_least() {
+        let default = KvCache::bytes_for(30, Heads { query: 9, kv: 3, dim: 64 }, 2048);
+        assert_eq!(default, 2 * 2 * 30 * 3 * 64 * 2048);
+        assert_eq!(slots_within(CACHES, default), 4);
+        assert_eq!((slots_within(100, 60), slots_within(100, 200), slots_within(100, 1)), (1, 1, MOST_SLOTS));
     }
 }

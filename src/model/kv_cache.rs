@@ -24,6 +24,11 @@ impl KvCache {
         Ok(Self { layers, heads, length: 0, capacity, used: false })
     }
 
+    /// Bytes of one for `capacity` tokens: a key and a value of 16 bits a number in each layer.
+    pub fn bytes_for(layers: usize, heads: Heads, capacity: usize) -> usize {
+        2 * 2 * layers * heads.kv * heads.dim * capacity
+    }
+
     /// Keys and values of one layer, whole.
     pub fn layer(&self, layer: usize) -> &LayerCache {
         &self.layers[layer]

@@ -29,12 +29,15 @@ pub struct Inference {
     listener: Listener,
     memory: Arc<Mutex<Reuse>>,
     desk: Desk,
+    /// Where the last look ahead came to its end: typing along asks for the same again and again, and may have found
+    /// nothing to say.
+    looked_at: Option<(Arc<str>, u64, u64)>,
 }
 
 impl Inference {
     pub fn new(mailbox: Arc<Mailbox>, loader: Loader, listener: Listener, memory: Arc<Mutex<Reuse>>) -> Self {
         let desk = Desk::telling(mailbox.progress.clone());
-        Self { mailbox, loader, listener, memory, desk }
+        Self { mailbox, loader, listener, memory, desk, looked_at: None }
     }
 
     /// Work until it is time to end.
@@ -208,7 +211,9 @@ impl Inference {
             Chore::LookAhead(Place { snapshot, offset, settings }, text) => {
                 let accepted = snapshot.with_replaced(offset..offset, &text);
                 let place = Place { snapshot: accepted, offset: offset + text.len(), settings };
-                if self.memory().lookup(&place.snapshot, place.offset).is_some() {
+                let mark = Reuse::mark(&place.snapshot, place.offset);
+                let is_known = self.memory().lookup(&place.snapshot, place.offset).is_some();
+                if is_known || self.looked_at.as_ref() == Some(&mark) {
                     return Ok(());
                 }
                 // Whoever types along types the suggestion, not what follows it: its progress stays what it was.
@@ -216,6 +221,7 @@ impl Inference {
                 let attempt = self.complete_ahead(engine, &place, &Wish::default(), interrupt);
                 self.desk.progress = of_suggestion;
                 attempt?;
+                self.looked_at = (!interrupt.is_set()).then_some(mark);
             }
             Chore::Elsewhere(documents) => {
                 let mut text = String::new();

@@ -69,14 +69,19 @@ impl Hole<'_> {
         engine: &mut Engine,
         settings: &Settings,
     ) -> anyhow::Result<Attempt> {
-        let Hole { file, range } = self;
-        let cut = format!("{}{}", &file.text[..range.start], &file.text[range.end..]);
-        let snapshot = Snapshot::detached(Some(&file.path), &part.name, &cut);
+        let (snapshot, offset) = self.cut(part);
         let extent = if kind == Kind::Block { Extent::Block } else { Extent::Line };
         let max_tokens = Some(if kind == Kind::Block { 160 } else { 64 });
         let wish = Wish { trigger: Trigger::Explicit, extent, max_tokens, unhurried: true, selected: None };
         let (mut desk, interrupt) = (Desk::default(), Interrupt::new());
-        completion::complete(&snapshot, range.start, &wish, engine, &mut desk, settings, &interrupt)
+        completion::complete(&snapshot, offset, &wish, engine, &mut desk, settings, &interrupt)
+    }
+
+    /// The file without it, and where it was.
+    pub fn cut(&self, part: &Part) -> (Snapshot, usize) {
+        let Hole { file, range } = self;
+        let cut = format!("{}{}", &file.text[..range.start], &file.text[range.end..]);
+        (Snapshot::detached(Some(&file.path), &part.name, &cut), range.start)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `foretype eval`: how good a model is, measured; one file a suite.
 
+mod beam;
 mod confidence;
 mod editor;
 mod fill;
@@ -42,6 +43,8 @@ enum Suite {
     Perplexity(perplexity::Arguments),
     /// How far a model's own probabilities can be trusted: which suggestions to show unasked
     Confidence(confidence::Arguments),
+    /// Beam search against greedy writing, up to the end of the line
+    Beam(beam::Arguments),
 }
 
 /// Flags of all suites: what is taken of the data, and where results go.
@@ -102,5 +105,6 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Suite::Typing(arguments) => typing::run(global, arguments),
         Suite::Perplexity(arguments) => perplexity::run(global, arguments),
         Suite::Confidence(arguments) => confidence::run(global, arguments),
+        Suite::Beam(arguments) => beam::run(global, arguments),
     }
 }
