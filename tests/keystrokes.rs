@@ -35,6 +35,8 @@ fn a_few_keys_give_a_report_and_a_page() {
     let share = ours["answered_before_next"].as_f64().unwrap();
     assert!(share > 0.0 && share <= 1.0, "{report}");
 
+    let asked = ["requests", "fromMemory", "adopted"].map(|name| report["counters"][name].as_u64().unwrap());
+    assert!(asked[0] > 0 && asked.iter().sum::<u64>() <= 2 * keys, "{report}");
     let cases = std::fs::read_to_string(cases).unwrap();
     assert_eq!(cases.lines().count() as u64, keys, "{cases}");
 

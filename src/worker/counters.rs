@@ -47,6 +47,12 @@ counters! {
     idle_read_tokens,
     /// Tokens written in idle time.
     idle_written_tokens,
+    /// Answers that were written on in idle time.
+    written_on,
+    /// Times that what a request needs was read in idle time.
+    warmed_up,
+    /// Times that what follows a suggestion was computed in idle time.
+    looked_ahead,
     /// Tokens guessed without the model.
     drafts_proposed,
     /// Guesses that were right.

@@ -1,7 +1,7 @@
 //! The inference thread: one job at a time, and chores in between. After a panic the model is loaded anew.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -11,6 +11,7 @@ use crate::engine::{Engine, Finish};
 use crate::generation;
 use crate::interrupt::Interrupt;
 use crate::oneline::one_line;
+use crate::worker::counters::Counters;
 use crate::worker::jobs::{Chore, Generation, Outcome, Place};
 use crate::worker::mailbox::{Job, Mailbox};
 use crate::worker::{Listener, Loader, State, Status};
@@ -199,6 +200,7 @@ impl Inference {
         match chore {
             Chore::GoOn(place, wish) => {
                 let attempt = self.complete_ahead(engine, &place, &wish, interrupt)?;
+                self.count(interrupt, |counters| &counters.written_on);
                 if !interrupt.is_set() && attempt.finish != Finish::Deadline {
                     self.plan(&place, &wish, &attempt);
                 }
@@ -207,6 +209,9 @@ impl Inference {
                 let desk = &mut self.desk;
                 let read = completion::warm_up(&snapshot, offset, engine, desk, &settings, interrupt)?;
                 self.mailbox.counters.idle_read(read);
+                if read > 0 {
+                    self.count(interrupt, |counters| &counters.warmed_up);
+                }
             }
             Chore::LookAhead(Place { snapshot, offset, settings }, text) => {
                 let accepted = snapshot.with_replaced(offset..offset, &text);
@@ -221,6 +226,7 @@ impl Inference {
                 let attempt = self.complete_ahead(engine, &place, &Wish::default(), interrupt);
                 self.desk.progress = of_suggestion;
                 attempt?;
+                self.count(interrupt, |counters| &counters.looked_ahead);
                 self.looked_at = (!interrupt.is_set()).then_some(mark);
             }
             Chore::Elsewhere(documents) => {
@@ -234,6 +240,13 @@ impl Inference {
             }
         }
         Ok(())
+    }
+
+    /// Count a chore that came to its end.
+    fn count(&self, interrupt: &Interrupt, counter: impl Fn(&Counters) -> &AtomicU64) {
+        if !interrupt.is_set() {
+            Counters::count(counter(&self.mailbox.counters));
+        }
     }
 
     fn complete_ahead(

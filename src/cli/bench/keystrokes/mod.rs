@@ -114,6 +114,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let keys: usize = sessions[0].iter().map(|session| session.keys.len()).sum();
         tell(format_args!("{} of {} files, {keys} keys", number + 1, traces.len()));
     }
+    let counters = ours.counters()?;
     let stops = stops(&mut ours, &traces, arguments.keys.div_ceil(4), arguments.seed)?;
 
     let mut figures = vec![Figures::of(ours.name(), &sessions[0], &stops)];
@@ -138,7 +139,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let mut out = std::io::stdout().lock();
     if arguments.json {
-        writeln!(out, "{}", report(arguments, &settings.model, threads, &traces, &figures))?;
+        writeln!(out, "{}", report(arguments, &settings.model, threads, &traces, &figures, counters))?;
     } else {
         writeln!(out, "{about}\n\n{}", table::text(&figures))?;
     }
@@ -224,6 +225,7 @@ fn report(
     threads: usize,
     traces: &[Trace],
     figures: &[Figures],
+    counters: Value,
 ) -> Value {
     let planned: usize = traces.iter().map(|trace| trace.strokes.len()).sum();
     let jumps =
@@ -239,6 +241,7 @@ fn report(
         "planned_keys": planned,
         "planned_jumps": jumps,
         "subjects": figures,
+        "counters": counters,
         "ratios": ratios,
     })
 }

@@ -92,6 +92,18 @@ impl Ours {
         Ok(self.work()?.map(|work| work.since(&before).stops).unwrap_or_default())
     }
 
+    /// All that the server counts, by name.
+    ///
+    /// # Errors
+    /// When the server is lost.
+    pub fn counters(&mut self) -> anyhow::Result<Value> {
+        let mut counters = self.call("foretype/counters", json!({}), ANSWER)?["result"].take();
+        if let Some(counters) = counters.as_object_mut() {
+            counters.remove("stopMicros");
+        }
+        Ok(counters)
+    }
+
     fn until_ready(&mut self) -> anyhow::Result<()> {
         let until = Instant::now() + LOADING;
         while let Some(message) = self.receive(until)? {
