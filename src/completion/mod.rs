@@ -220,7 +220,8 @@ pub fn hypotheses(
     let mut stop = Stop::new(Extent::Line, &scene, &prompt.held_back);
     let reading = engine::Prompt { tokens: &prompt.tokens, begun: &prompt.begun, least_logprob: None };
     let mut ends = |text: &str| stop.holds(text);
-    let found = engine.hypotheses(reading, width, settings.max_tokens, &mut ends, interrupt)?;
+    let limits = Limits { max_tokens: settings.max_tokens, time: None };
+    let found = engine.hypotheses(reading, width, limits, &mut ends, interrupt)?;
     let shown = |hypothesis: engine::Hypothesis| {
         let text = prompt::give_back(&prompt.held_back, &hypothesis.text)?;
         let text = postprocess::apply(&scene, Extent::Line, Finish::Stop, text).ok()?;

@@ -1,8 +1,10 @@
 //! Beam search: the likeliest few ways to write on, side by side.
 
+use std::time::Instant;
+
 use crate::engine::healing::Vocabulary;
 use crate::engine::tokenizer::TextStream;
-use crate::engine::{Engine, Prompt};
+use crate::engine::{Engine, Limits, Prompt};
 use crate::interrupt::Interrupt;
 use crate::model::Stopped;
 
@@ -46,7 +48,8 @@ impl Beam {
 
 impl Engine {
     /// Up to `width` ways to write on until `ends` holds of each one's text, the likeliest by the mean of its tokens
-    /// first. The likeliest `width` of all ways are followed from token to token.
+    /// first. The likeliest `width` of all ways are followed from token to token; what is not whole when the time is over
+    /// is left out.
     ///
     /// # Errors
     /// Only real failures; after an interrupt, what was finished until then.
@@ -54,15 +57,20 @@ impl Engine {
         &mut self,
         prompt: Prompt,
         width: usize,
-        max_tokens: usize,
+        limits: Limits,
         ends: &mut dyn FnMut(&str) -> bool,
         interrupt: &Interrupt,
     ) -> anyhow::Result<Vec<Hypothesis>> {
         let begun = prompt.begun;
-        let max_tokens = max_tokens.min(self.capacity().saturating_sub(prompt.tokens.len()));
+        let max_tokens = limits.max_tokens.min(self.capacity().saturating_sub(prompt.tokens.len()));
+        let deadline = limits.time.map(|time| Instant::now() + time);
         let mut live = vec![Beam { tokens: Vec::new(), bytes: Vec::new(), logprob: 0.0 }];
         let mut finished: Vec<Hypothesis> = Vec::new();
         for _ in 0..max_tokens {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                live.clear();
+                break;
+            }
             let mut next: Vec<(Beam, bool)> = Vec::new();
             for beam in &live {
                 let known = [prompt.tokens, &beam.tokens].concat();

@@ -24,7 +24,7 @@ const ROUNDS: usize = 50;
 /// Keeps the fit finite where a few cases are told apart without a fault.
 const RIDGE: f64 = 1e-3;
 /// Estimated probabilities at which the table shows what is left.
-const BARS: &[f32] = &[0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
+const BARS: &[f32] = &[0.0, 0.0005, 0.002, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
 
 #[derive(Args)]
 pub struct Arguments {
@@ -125,7 +125,7 @@ fn table(shown: &[Shown], holes: usize, fitted: Confidence) -> String {
     for bar in BARS {
         let Row { bar, eagerness, shown, right, kept } = Row::of(*bar, shown, holes, fitted);
         let [shown, right, kept] = [shown, right, kept].map(|share| 100.0 * share);
-        text += &format!("\n{bar:>12.2}{eagerness:>12.2}{shown:>12.1}{right:>14.1}{kept:>12.1}");
+        text += &format!("\n{bar:>12.4}{eagerness:>12.2}{shown:>12.1}{right:>14.1}{kept:>12.1}");
     }
     text
 }
@@ -163,9 +163,12 @@ fn solve(mut matrix: [[f64; 3]; 3], mut right: [f64; 3]) -> [f64; 3] {
     for pivot in 0..3 {
         for row in pivot + 1..3 {
             let factor = matrix[row][pivot] / matrix[pivot][pivot];
-            for column in pivot..3 {
-                matrix[row][column] -= factor * matrix[pivot][column];
-            }
+            let of_pivot = matrix[pivot];
+            matrix[row]
+                .iter_mut()
+                .zip(of_pivot)
+                .skip(pivot)
+                .for_each(|(value, pivots)| *value -= factor * pivots);
             right[row] -= factor * right[pivot];
         }
     }
