@@ -1,6 +1,7 @@
 """Carries weights home and turns them into GGUF files. Needs numpy alone, and torch for `.pt` files.
 
   export.py pack --weights RUN/weights.pt --kind q8|bf16 --out model.q8      on the training machine: one flat file
+  export.py mix --base base.gguf --model RUN/weights.pt --share 0.6 --out mixed.pt      0.6 of these weights, 0.4 of the base
   export.py gguf --base base.gguf --model model.q8 --kind Q4_0 --out model.gguf
 
 A flat file is a line of JSON (name, shape, kind of every tensor) and the raw bytes. q8 is GGUF's own Q8_0 (blocks of
@@ -11,7 +12,7 @@ is the output matrix too, is Q8_0. Norms are F32 always.
 import argparse, json
 from pathlib import Path
 import numpy as np
-from data import FIM_END, FIM_MIDDLE, FIM_PAD, FIM_PREFIX, FIM_SUFFIX, FILE_SEP, REPO_NAME, rename
+from data import FIM_END, FIM_MIDDLE, FIM_PAD, FIM_PREFIX, FIM_SUFFIX, FILE_SEP, REPO_NAME, SPECIALS, rename
 from gguf_lite import Gguf, dequantise, encode, entry_text, entry_texts, entry_u32, write
 
 FILE_TYPES = {"F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}
@@ -48,6 +49,16 @@ def unpack(path):
     return out
 
 
+def mix(base, model, share, out):
+    """A point on the line from the base to what was trained: a short run's noise is left out, what it learnt stays."""
+    import torch
+    source, weights = Gguf(base), unpack(model)
+    mixed = {n: torch.from_numpy(source.tensor(n) * (1 - share) + w * share) for n, w in weights.items()}
+    known = "token_embd.weight"  # the base knows nothing of the markers
+    mixed[known][:SPECIALS] = torch.as_tensor(weights[known][:SPECIALS])
+    torch.save({n: w.bfloat16() if w.ndim > 1 else w for n, w in mixed.items()}, out)
+
+
 def write_gguf(base, weights, out, kind, name):
     """The base's metadata with the renamed special tokens and our name; matrices in `kind`, norms in F32."""
     source = Gguf(base)
@@ -69,16 +80,19 @@ def write_gguf(base, weights, out, kind, name):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("verb", choices=["pack", "gguf"])
+    p.add_argument("verb", choices=["pack", "mix", "gguf"])
     p.add_argument("--weights")
     p.add_argument("--kind", choices=["q8", "bf16", *FILE_TYPES])
     p.add_argument("--base")
     p.add_argument("--model", help="a flat file of pack, weights.pt, or a .gguf")
     p.add_argument("--name", default="foretype-135m")
+    p.add_argument("--share", type=float, default=0.6)
     p.add_argument("--out", required=True)
     a = p.parse_args()
     if a.verb == "pack":
         return pack(a.weights, a.kind or "q8", a.out)
+    if a.verb == "mix":
+        return mix(a.base, a.model, a.share, a.out)
     Path(a.out).parent.mkdir(parents=True, exist_ok=True)
     write_gguf(a.base, unpack(a.model), a.out, a.kind or "Q4_0", a.name)
 

@@ -137,6 +137,33 @@ pub fn complete_ahead(
     suggest(snapshot, offset, wish, engine, desk, settings, interrupt, Waiting::No)
 }
 
+/// What the model itself writes at `offset`: prompt, white space and healing are those of [`complete`], but `stop` alone
+/// ends it and no filter looks at it. For measurements of a model.
+///
+/// # Errors
+/// As [`complete`].
+pub fn raw_middle(
+    snapshot: &Snapshot,
+    offset: usize,
+    max_tokens: usize,
+    engine: &mut Engine,
+    settings: &Settings,
+    stop: &mut dyn FnMut(&str) -> bool,
+) -> anyhow::Result<Output> {
+    let (mut desk, wish) = (Desk::default(), Wish { unhurried: true, ..Wish::default() });
+    let scene = Scene::look(snapshot, snapshot.clamp(offset), &mut desk.syntax);
+    let prompt = prompt::build(&scene, engine, &mut desk, settings, &wish, max_tokens, Reach::Now);
+    let mut observe = |text: &str| match prompt::give_back(&prompt.held_back, text) {
+        Some(text) if stop(&text) => Flow::Stop,
+        _ => Flow::Continue,
+    };
+    let reading = engine::Prompt { tokens: &prompt.tokens, begun: &prompt.begun, least_logprob: None };
+    let limits = Limits { max_tokens, time: None };
+    let mut output = engine.run_begun(reading, limits, Sampling::Greedy, &Interrupt::new(), &mut observe)?;
+    output.text = prompt::give_back(&prompt.held_back, &output.text).unwrap_or_default();
+    Ok(output)
+}
+
 /// Whether somebody waits for the answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Waiting {

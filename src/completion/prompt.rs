@@ -97,9 +97,7 @@ pub fn build(
     // White space that is held back leaves whole tokens; else the last one may be half of what the model would write.
     let mut begun = Vec::new();
     let healed = match (as_it_stands, fim) {
-        (true, Some(fim)) => {
-            fim.heal && !scene.before.ends_with(char::is_whitespace) && !scene.before.is_empty()
-        }
+        (true, Some(fim)) => fim.heal,
         _ => held_back.space.is_empty(),
     };
     if healed {

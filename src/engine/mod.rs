@@ -26,6 +26,9 @@ use ledger::Ledger;
 use remote::Remote;
 use tokenizer::Tokenizer;
 
+/// Tokens that [`Engine::score`] reads in one pass.
+const AT_ONCE: usize = 16;
+
 /// Everything that belongs to one loaded model. Used by one thread at a time.
 pub struct Engine {
     manifest: Manifest,
@@ -219,11 +222,17 @@ impl Engine {
         anyhow::ensure!(tokens.len() <= self.capacity(), "{} tokens are too many", tokens.len());
         self.ledger.forget();
         let mut logprobs = Vec::with_capacity(tokens.len());
-        for (token, next) in tokens.iter().zip(tokens.iter().skip(1)) {
-            match self.ledger.extend(&[*token], &Interrupt::new()) {
-                Ok(logits) => logprobs.push(sampler::logprob(logits, *next as usize)?),
+        let vocabulary = self.ledger.network().vocabulary();
+        let (known, next) = (&tokens[..tokens.len().saturating_sub(1)], tokens.iter().skip(1));
+        let mut next = next.map(|token| *token as usize);
+        for some in known.chunks(AT_ONCE) {
+            let rows = match self.ledger.extend_each(some, &Interrupt::new()) {
+                Ok(rows) => rows,
                 Err(Stopped::Interrupted) => anyhow::bail!("interrupted"),
                 Err(Stopped::Failed(error)) => return Err(error),
+            };
+            for (row, next) in rows.chunks_exact(vocabulary).zip(&mut next) {
+                logprobs.push(sampler::logprob(row, next)?);
             }
         }
         Ok(logprobs)

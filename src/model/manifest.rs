@@ -96,7 +96,7 @@ pub struct Fim {
     /// the cursor as it stands.
     #[serde(default)]
     pub mid_token: bool,
-    /// Tokens are healed at the cursor, where it doesn't stand behind white space, although the model was trained so:
+    /// Tokens are healed at the cursor, at a line's start and behind white space too, although the model was trained so:
     /// measured to be better.
     #[serde(default)]
     pub heal: bool,

@@ -11,11 +11,11 @@ use clap::{Args, ValueEnum};
 use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::eval::fill::{Filler, Hole};
+use crate::cli::eval::Common;
+use crate::cli::eval::fill::Filler;
 use crate::cli::eval::report::{Cases, Figure, Group, Report, hand_over};
 use crate::cli::eval::sample::sample;
 use crate::cli::eval::sandbox::{Sandbox, Trial};
-use crate::cli::eval::{Common, Order};
 use crate::cli::{Global, loading};
 
 #[derive(Args)]
@@ -26,9 +26,6 @@ pub struct Arguments {
     /// The benchmark's folder, or one of its files
     #[arg(long, value_name = "PATH", default_value = "evals/data/human-eval-infilling")]
     data: PathBuf,
-    /// Order of the prompt, instead of the model's own
-    #[arg(long, value_enum)]
-    order: Option<Order>,
     #[command(flatten)]
     common: Common,
 }
@@ -82,10 +79,10 @@ struct Counts {
 }
 
 pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { suite, data, order, common } = arguments;
+    let Arguments { suite, data, common } = arguments;
     let problems = sample(read(data, *suite)?, common.limit, common.seed);
     let settings = global.settings();
-    let mut filler = Filler::new(loading::engine(&settings)?, order.map(Into::into));
+    let mut filler = Filler::new(loading::engine(&settings)?, &settings);
     let mut sandbox = Sandbox::new()?;
     let mut cases = Cases::create(common)?;
     let mut counts = Counts::default();
@@ -108,7 +105,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let figures = vec![Figure::share("exact", exact, cases), Figure::share("pass_at_1", passed, cases)];
     let report = Report {
         suite: format!("infilling {}", suite.name()),
-        model: common.model_name(filler.engine().manifest()),
+        model: common.model_name(filler.manifest()),
         settings: vec![("order", filler.format().to_owned()), ("seed", common.seed.to_string())],
         groups: vec![Group::part("python", cases, figures)],
     };
@@ -161,8 +158,7 @@ impl Part {
             // A model that can't see the suffix doesn't know where to end: it is ended where the suffix begins.
             _ => next.is_some_and(|next| text.lines().rev().skip(1).any(|line| line.trim() == next)),
         };
-        let hole = Hole { path: "solution.py", prefix: &problem.prompt, suffix: &suffix };
-        filler.fill(hole, max_tokens, &mut stop)
+        filler.fill(&problem.prompt, &suffix, max_tokens, &mut stop)
     }
 
     /// The part of the model's text that is its answer.

@@ -20,10 +20,10 @@ mod typing;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 use crate::cli::Global;
-use crate::model::manifest::{FimOrder, Manifest};
+use crate::model::manifest::Manifest;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -77,24 +77,6 @@ impl Common {
     /// What results call the model.
     fn model_name(&self, manifest: &Manifest) -> String {
         self.name.clone().unwrap_or_else(|| manifest.name.clone())
-    }
-}
-
-/// Order of a fill-in-the-middle prompt.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Order {
-    /// Prefix, suffix, middle
-    Psm,
-    /// Suffix, prefix, middle
-    Spm,
-}
-
-impl From<Order> for FimOrder {
-    fn from(order: Order) -> Self {
-        match order {
-            Order::Psm => Self::PrefixSuffixMiddle,
-            Order::Spm => Self::SuffixPrefixMiddle,
-        }
     }
 }
 
