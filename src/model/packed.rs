@@ -197,18 +197,20 @@ fn write(
     Ok(())
 }
 
-/// The key of weights: their length, and a kilobyte at each of a thousand places. Weights that were trained further differ
-/// nearly everywhere; a whole hash would cost more than all the rest of a start.
+/// The key of weights: their length, and a kilobyte at each of a hundred places and more. Weights that were trained
+/// further differ nearly everywhere; a whole hash would cost more than all the rest of a start.
 fn key<'a>(files: impl Iterator<Item = &'a [u8]>) -> Key {
-    const PLACES: usize = 1024;
+    // Few: each place that is read brings the pages around it into memory.
+    const PLACES: usize = 128;
+    const LENGTH: usize = 1024;
     let mut hash = Sha256::new();
     for bytes in files {
         hash.update(bytes.len().to_le_bytes());
         for place in 0..PLACES {
             let start = (bytes.len() / PLACES) * place;
-            hash.update(&bytes[start..bytes.len().min(start + PLACES)]);
+            hash.update(&bytes[start..bytes.len().min(start + LENGTH)]);
         }
-        hash.update(&bytes[bytes.len().saturating_sub(PLACES)..]);
+        hash.update(&bytes[bytes.len().saturating_sub(LENGTH)..]);
     }
     hash.finalize().into()
 }
