@@ -72,7 +72,8 @@ fn in_line(
 ) -> anyhow::Result<Vec<Suggestion>> {
     let as_shown = |text: &str| {
         let text = prompt::give_back(&prompt.held_back, text)?;
-        postprocess::apply(scene, Extent::Line, Finish::Stop, text).ok()
+        let written = Written { scene, extent: Extent::Line, finish: Finish::Stop, half_word: false };
+        postprocess::apply(&written, text).ok()
     };
     let mut stop = Stop::new(Extent::Line, scene, &prompt.held_back);
     let ways = engine.hypotheses(asked, WIDTH, limits, &mut |text| stop.holds(text), interrupt)?;

@@ -251,7 +251,8 @@ pub fn hypotheses(
     let found = engine.hypotheses(reading, width, limits, &mut ends, interrupt)?;
     let shown = |hypothesis: engine::Hypothesis| {
         let text = prompt::give_back(&prompt.held_back, &hypothesis.text)?;
-        let text = postprocess::apply(&scene, Extent::Line, Finish::Stop, text).ok()?;
+        let written = Written { scene: &scene, extent: Extent::Line, finish: Finish::Stop, half_word: false };
+        let text = postprocess::apply(&written, text).ok()?;
         Some((Suggestion { text, range: scene.offset..scene.offset }, hypothesis))
     };
     Ok(found.into_iter().filter_map(shown).collect())

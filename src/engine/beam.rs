@@ -49,7 +49,7 @@ impl Beam {
 impl Engine {
     /// Up to `width` ways to write on until `ends` holds of each one's text, the likeliest by the mean of its tokens
     /// first. The likeliest `width` of all ways are followed from token to token; what is not whole when the time is over
-    /// is left out.
+    /// is left out. A remote model doesn't tell its probabilities.
     ///
     /// # Errors
     /// Only real failures; after an interrupt, what was finished until then.
@@ -61,6 +61,9 @@ impl Engine {
         ends: &mut dyn FnMut(&str) -> bool,
         interrupt: &Interrupt,
     ) -> anyhow::Result<Vec<Hypothesis>> {
+        if self.remote.is_some() {
+            return Ok(Vec::new());
+        }
         let begun = prompt.begun;
         let max_tokens = limits.max_tokens.min(self.capacity().saturating_sub(prompt.tokens.len()));
         let deadline = limits.time.map(|time| Instant::now() + time);
