@@ -323,12 +323,27 @@ unsafe fn copy_rows(
     tokens: usize,
     rows: usize,
 ) {
+    const WIDE: usize = MAX_GROUPS * LANES;
     for token in 0..tokens {
         // SAFETY: the caller's promise.
         unsafe {
-            std::ptr::copy_nonoverlapping(from.add(token * from_stride), to.add(token * to_stride), rows);
+            let (from, to) = (from.add(token * from_stride), to.add(token * to_stride));
+            // Nearly always whole groups: a copy of known size is no call.
+            match rows {
+                LANES => copy::<LANES>(from, to),
+                WIDE => copy::<WIDE>(from, to),
+                _ => std::ptr::copy_nonoverlapping(from, to, rows),
+            }
         }
     }
+}
+
+/// # Safety
+/// Both must be valid for `COUNT` values.
+#[inline(always)]
+unsafe fn copy<const COUNT: usize>(from: *const f32, to: *mut f32) {
+    // SAFETY: the caller's promise.
+    unsafe { to.cast::<[f32; COUNT]>().write_unaligned(from.cast::<[f32; COUNT]>().read_unaligned()) };
 }
 
 /// Rounded activations of all tokens, one area for each encoding.
