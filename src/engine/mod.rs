@@ -214,14 +214,14 @@ impl Engine {
         self.ledger.forget();
     }
 
-    /// Natural logarithms of the probabilities of all tokens but the first, each after those before it: for measurements.
+    /// How all tokens but the first are foretold, each after those before it: for measurements.
     ///
     /// # Errors
     /// When the tokens don't fit, or the network fails.
-    pub fn score(&mut self, tokens: &[u32]) -> anyhow::Result<Vec<f32>> {
+    pub fn score(&mut self, tokens: &[u32]) -> anyhow::Result<Vec<Score>> {
         anyhow::ensure!(tokens.len() <= self.capacity(), "{} tokens are too many", tokens.len());
         self.ledger.forget();
-        let mut logprobs = Vec::with_capacity(tokens.len());
+        let mut scores = Vec::with_capacity(tokens.len());
         let vocabulary = self.ledger.network().vocabulary();
         let (known, next) = (&tokens[..tokens.len().saturating_sub(1)], tokens.iter().skip(1));
         let mut next = next.map(|token| *token as usize);
@@ -232,10 +232,12 @@ impl Engine {
                 Err(Stopped::Failed(error)) => return Err(error),
             };
             for (row, next) in rows.chunks_exact(vocabulary).zip(&mut next) {
-                logprobs.push(sampler::logprob(row, next)?);
+                let likeliest = sampler::likeliest(row)?;
+                let [logprob, best] = [next, likeliest].map(|token| sampler::logprob(row, token));
+                scores.push(Score { logprob: logprob?, likeliest: likeliest as u32, best: best? });
             }
         }
-        Ok(logprobs)
+        Ok(scores)
     }
 
     /// Read tokens one after the other, choosing the likeliest next one after each as writing does: for measurements.
@@ -263,6 +265,15 @@ impl Engine {
     pub fn set_elsewhere(&mut self, text: &str) {
         self.drafter.set_elsewhere(self.tokenizer.encode(text));
     }
+}
+
+/// How a token is foretold by those before it; probabilities as natural logarithms.
+#[derive(Clone, Copy, Debug)]
+pub struct Score {
+    pub logprob: f32,
+    /// The token that writing would have chosen, and its probability.
+    pub likeliest: u32,
+    pub best: f32,
 }
 
 /// Tokens per second.

@@ -37,9 +37,9 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
             sample(pieces(part, &engine, *tokens), Some(common.limit.unwrap_or(PIECES)), common.seed);
         let (mut sum, mut count) = (0.0, 0);
         for piece in &pieces {
-            let logprobs = engine.score(piece)?;
-            sum += logprobs.iter().map(|logprob| f64::from(*logprob)).sum::<f64>();
-            count += logprobs.len();
+            let scores = engine.score(piece)?;
+            sum += scores.iter().map(|score| f64::from(score.logprob)).sum::<f64>();
+            count += scores.len();
         }
         let value = (-sum / count.max(1) as f64).exp();
         let group = Group::part(&part.name, pieces.len(), vec![Figure { name: "perplexity", value }]);
