@@ -166,6 +166,21 @@ fn an_answer_that_is_cut_short_says_whether_its_last_word_is_whole() {
 }
 
 #[test]
+fn idle_time_changes_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = tiny(folder.path());
+    let prompt: Vec<u32> = (0..150).map(|n| 32 + (n * n) % 90).collect();
+    let plain = said(&run(&mut engine, &prompt));
+    for idle in [true, false] {
+        engine.set_idle(idle);
+        engine.forget();
+        assert_eq!(engine.read(&prompt, &Interrupt::new()).unwrap(), prompt.len());
+        let output = run(&mut engine, &prompt);
+        assert_eq!((said(&output), output.cached_tokens), (plain.clone(), prompt.len() - 1));
+    }
+}
+
+#[test]
 fn an_interrupted_prompt_is_read_on_from_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let mut engine = tiny(folder.path());

@@ -39,6 +39,8 @@ pub struct Engine {
     vocabulary: OnceLock<Vocabulary>,
     rates: Rates,
     threads: usize,
+    /// Nobody waits for what is computed.
+    idle: bool,
     /// Who is asked in place of the network.
     remote: Option<Remote>,
 }
@@ -149,6 +151,7 @@ impl Engine {
             vocabulary: OnceLock::new(),
             rates: Rates::default(),
             threads: 1,
+            idle: false,
             remote: None,
         }
     }
@@ -252,6 +255,14 @@ impl Engine {
             };
         }
         Ok(())
+    }
+
+    /// Whether nobody waits for what is computed from now on. A processor is left to others then and the rest offered
+    /// to them all the time, and prompts are read in small steps, because the next key takes away what is half done.
+    pub fn set_idle(&mut self, idle: bool) {
+        self.idle = idle;
+        let processors = std::thread::available_parallelism().map_or(1, |processors| processors.get());
+        self.ledger.set_idle(idle.then(|| load::idle_threads(self.threads, processors)));
     }
 
     /// Guess tokens and check several in one pass (as at the start), or write one after the other: the text is the same.

@@ -12,6 +12,9 @@ use crate::model::Stopped;
 /// A beginning whose logarithm of probability is by so much below that of the best is no alternative to it.
 const UNLIKELY: f32 = 5.0;
 
+/// Tokens that are read at once in idle time: what the network has begun is lost to an interrupt.
+const IDLE_STEP: usize = 32;
+
 /// Tokens whose mean probability says something of the whole.
 const TELLING: usize = 3;
 
@@ -125,7 +128,12 @@ impl Engine {
             return Ok(0);
         }
         let cached = self.ledger.keep_shared(prompt);
-        goes_on(self.ledger.extend(&prompt[cached..], interrupt).map(|_| ()))?;
+        let step = if self.idle { IDLE_STEP } else { prompt.len() };
+        for some in prompt[cached..].chunks(step) {
+            if !goes_on(self.ledger.extend(some, interrupt).map(|_| ()))? {
+                break;
+            }
+        }
         Ok(self.ledger.held().len().saturating_sub(cached))
     }
 
