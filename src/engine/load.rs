@@ -8,7 +8,7 @@ use etcetera::BaseStrategy;
 
 use crate::config::DeviceChoice;
 use crate::engine::tokenizer::Tokenizer;
-use crate::engine::{Engine, Rates};
+use crate::engine::{Engine, Flow, Limits, Prompt, Rates};
 use crate::interrupt::Interrupt;
 use crate::kernels::Kernels;
 use crate::model::decoder::Decoder;
@@ -52,10 +52,10 @@ impl Engine {
     fn measure(&mut self) -> anyhow::Result<()> {
         const SAMPLE: &str = "fn main() {\n    let mut values = Vec::new();\n    for index in 0..10 {\n        values.push(index * 2);\n    }\n    println!(\"{values:?}\");\n}\n";
         let prompt = self.tokenize(SAMPLE);
-        let limits = super::Limits { max_tokens: 4, time: None };
+        let limits = Limits { max_tokens: 4, time: None };
         for _ in 0..2 {
             self.ledger.forget();
-            self.run(&prompt, limits, Default::default(), &Interrupt::new(), &mut |_| super::Flow::Continue)?;
+            self.run(Prompt::of(&prompt), limits, &Interrupt::new(), &mut |_| Flow::Continue)?;
         }
         self.ledger.forget();
         Ok(())

@@ -55,6 +55,13 @@ pub struct Prompt<'a> {
     pub least_logprob: Option<f32>,
 }
 
+impl<'a> Prompt<'a> {
+    /// Tokens alone, to write on after.
+    pub fn of(tokens: &'a [u32]) -> Self {
+        Self { tokens, ..Self::default() }
+    }
+}
+
 /// What a run may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -62,15 +69,6 @@ pub struct Limits {
     /// No token is begun after this time since the start. Half of it is left for writing at least, however long
     /// reading took.
     pub time: Option<Duration>,
-}
-
-/// How the next token is chosen.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum Sampling {
-    #[default]
-    Greedy,
-    /// Seeded, so that a run can be repeated.
-    Random { temperature: f64, top_p: f64, seed: u64 },
 }
 
 /// What the observer of a run wants next.
@@ -246,10 +244,9 @@ impl Engine {
     /// # Errors
     /// When the tokens don't fit, or the network fails.
     pub fn follow(&mut self, tokens: &[u32]) -> anyhow::Result<()> {
-        let mut sampler = sampler::Sampler::new(Sampling::Greedy);
         for token in tokens {
             match self.ledger.extend(&[*token], &Interrupt::new()) {
-                Ok(logits) => sampler.choose(logits)?,
+                Ok(logits) => sampler::likeliest(logits)?,
                 Err(Stopped::Interrupted) => anyhow::bail!("interrupted"),
                 Err(Stopped::Failed(error)) => return Err(error),
             };

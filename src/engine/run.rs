@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::engine::healing::{self, Vocabulary};
-use crate::engine::sampler::Sampler;
 use crate::engine::tokenizer::TextStream;
-use crate::engine::{Engine, Finish, Flow, Limits, Output, Prompt, Sampling};
+use crate::engine::{Engine, Finish, Flow, Limits, Output, Prompt, sampler};
 use crate::interrupt::Interrupt;
 use crate::model::Stopped;
 
@@ -22,46 +21,26 @@ const TELLING: usize = 3;
 type Choices = Vec<(u32, f32)>;
 
 impl Engine {
-    /// Read the prompt and write on. `observe` sees all the text written so far after each token (never half a
-    /// character) and may stop the run.
+    /// Read the prompt and write on, the likeliest token after the other. `observe` sees all the text written so far after
+    /// each token (never half a character) and may stop the run.
     ///
     /// # Errors
     /// Only real failures, an empty prompt, and one without room for an answer; an interrupt is a normal [`Finish`].
     pub fn run(
         &mut self,
-        prompt: &[u32],
-        limits: Limits,
-        sampling: Sampling,
-        interrupt: &Interrupt,
-        observe: &mut dyn FnMut(&str) -> Flow,
-    ) -> anyhow::Result<Output> {
-        self.run_begun(Prompt { tokens: prompt, ..Prompt::default() }, limits, sampling, interrupt, observe)
-    }
-
-    /// As [`Engine::run`], for an answer whose beginning stands there already.
-    ///
-    /// # Errors
-    /// As [`Engine::run`].
-    pub fn run_begun(
-        &mut self,
         prompt: Prompt,
         limits: Limits,
-        sampling: Sampling,
         interrupt: &Interrupt,
         observe: &mut dyn FnMut(&str) -> Flow,
     ) -> anyhow::Result<Output> {
         if let Some(remote) = &self.remote {
-            return remote.run(&self.tokenizer, prompt, limits, sampling, interrupt, observe);
+            return remote.run(&self.tokenizer, prompt, limits, interrupt, observe);
         }
         let Prompt { tokens: prompt, begun, least_logprob } = prompt;
         anyhow::ensure!(!prompt.is_empty(), "an empty prompt");
         anyhow::ensure!(prompt.len() < self.capacity(), "a prompt of {} tokens is too long", prompt.len());
         let mut run = Run::new(self.ledger.keep_shared(prompt), prompt.len());
-        let mut writer = Writer {
-            sampler: Sampler::new(sampling),
-            begun: begun.to_vec(),
-            drafts: matches!(sampling, Sampling::Greedy),
-        };
+        let mut writer = Writer { begun: begun.to_vec() };
         let mut text = TextStream::default();
         self.drafter.begin();
 
@@ -193,7 +172,7 @@ impl Engine {
     ) -> Result<Choices, Stopped> {
         let before = self.ledger.held().len();
         let room = room.min(self.capacity() - before).saturating_sub(1);
-        let guesses = match writer.drafts && writer.begun.is_empty() {
+        let guesses = match writer.begun.is_empty() {
             true => self.drafter.guess(self.ledger.held(), token, room),
             false => Vec::new(),
         };
@@ -207,7 +186,7 @@ impl Engine {
         let rows = self.ledger.extend_each(&tokens, interrupt)?;
         let mut choices = Vec::new();
         for (index, row) in rows.chunks_exact(vocabulary).enumerate() {
-            let choice = writer.sampler.choose(row)?;
+            let choice = sampler::likeliest(row)?;
             choices.push(choice);
             if guesses.get(index) != Some(&choice.0) {
                 break;
@@ -231,16 +210,14 @@ impl Engine {
                 return Ok(choice);
             }
         }
-        writer.sampler.choose(logits)
+        sampler::likeliest(logits)
     }
 }
 
-/// How one run chooses its tokens.
+/// How far one run has written what stands there already.
 struct Writer {
-    sampler: Sampler,
     /// What the next tokens must begin with, because it stands there already.
     begun: Vec<u8>,
-    drafts: bool,
 }
 
 impl Writer {
