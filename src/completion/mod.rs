@@ -22,7 +22,7 @@ use crate::documents::Snapshot;
 use crate::engine::{self, Engine, Finish, Flow, Limits, Output};
 use crate::interrupt::Interrupt;
 
-pub use confidence::eagerness_for;
+pub use confidence::asked_for;
 pub use desk::Desk;
 pub use progress::Progress;
 pub use reuse::Reuse;

@@ -1,6 +1,7 @@
-//! How far the model's own probabilities can be trusted: what a suggestion's are worth is fitted on holes, for the rule
-//! that says which suggestions are shown unasked.
+//! How far the model's own probabilities can be trusted: what a suggestion's are worth is learnt from holes in some packages
+//! and checked on holes in others, for the rule that says which suggestions are shown unasked.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,23 +9,26 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::eval::Common;
 use crate::cli::eval::holes;
 use crate::cli::eval::places::Kind;
 use crate::cli::eval::report::Cases;
 use crate::cli::eval::reserve::Data;
+use crate::cli::eval::similarity::common_prefix;
 use crate::cli::{Global, loading};
-use crate::completion;
+use crate::completion::{self, Attempt};
 use crate::model::manifest::Confidence;
 
 /// Rounds of Newton's method; it is at rest long before.
 const ROUNDS: usize = 50;
 /// Keeps the fit finite where a few cases are told apart without a fault.
 const RIDGE: f64 = 1e-3;
-/// Estimated probabilities at which the table shows what is left.
-const BARS: &[f32] = &[0.0, 0.0005, 0.002, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
+/// Settings of eagerness at which the table shows what is left; 0.5 is the default.
+const EAGERNESS: &[f32] = &[0.0, 0.1, 0.25, 0.4, 0.5, 0.75, 1.0];
+/// Parts of equally many suggestions in which foretold and seen shares are compared.
+const BINS: usize = 5;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -40,12 +44,33 @@ pub struct Arguments {
     common: Common,
 }
 
-/// One suggestion: how sure the model was of it, and whether its first line was right.
-#[derive(Clone, Copy, Debug, Serialize)]
+/// One suggestion: how sure the model was of it, and how much of it was right.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Shown {
     mean: f32,
     least: f32,
+    /// Its first line was.
     right: bool,
+    /// Characters at its beginning that were: they would be typed along it.
+    along: usize,
+}
+
+/// For `--cases`.
+#[derive(Serialize)]
+struct Case<'a> {
+    set: &'static str,
+    language: &'a str,
+    package: &'a str,
+    #[serde(flatten)]
+    shown: Shown,
+}
+
+/// The holes of some packages.
+#[derive(Default)]
+struct Holes {
+    packages: BTreeSet<String>,
+    count: usize,
+    shown: Vec<Shown>,
 }
 
 pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -53,79 +78,161 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let settings = global.settings();
     let mut engine = loading::engine(&settings)?;
     let mut cases = Cases::create(common)?;
-    let (mut holes, mut shown) = (0, Vec::new());
+    let mut learnt = Holes::default();
+    let mut checked = Holes::default();
     for part in data.read()? {
-        for kind in kind {
-            for hole in holes::chosen(&part, *kind, common) {
-                holes += 1;
-                let attempt = hole.fill(&part, *kind, &mut engine, &settings)?;
-                let Some(suggestion) = attempt.suggestion else { continue };
-                let right = first_line(&suggestion.text) == first_line(hole.expected());
-                let case = Shown { mean: attempt.mean_logprob, least: attempt.min_logprob, right };
-                cases.write(&case)?;
-                shown.push(case);
+        let sets = [("learnt", &mut learnt), ("checked", &mut checked)];
+        for ((set, holes), part) in sets.into_iter().zip(part.halves()) {
+            for kind in kind {
+                for hole in holes::chosen(&part, *kind, common) {
+                    holes.count += 1;
+                    holes.packages.insert(format!("{}/{}", part.name, hole.package()));
+                    let attempt = hole.fill(&part, *kind, &mut engine, &settings)?;
+                    let Some(suggestion) = &attempt.suggestion else { continue };
+                    let shown = Shown::of(&attempt, &suggestion.text, hole.expected());
+                    cases.write(&Case { set, language: &part.name, package: hole.package(), shown })?;
+                    holes.shown.push(shown);
+                }
             }
         }
     }
-    anyhow::ensure!(shown.len() >= 20, "{} suggestions are too few to learn from", shown.len());
-    let fitted = fit(&shown);
+    let found = learnt.shown.len();
+    anyhow::ensure!(found >= 20, "{found} suggestions are too few to learn from");
+    let fitted = fit(&learnt.shown);
     if let Some(path) = manifest {
         write(path, fitted)?;
     }
+    let model = common.model_name(engine.manifest());
     let mut out = std::io::stdout().lock();
     if common.json {
-        let rows: Vec<_> = BARS.iter().map(|bar| Row::of(*bar, &shown, holes, fitted)).collect();
-        let model = common.model_name(engine.manifest());
-        writeln!(out, "{}", json!({"model": model, "holes": holes, "confidence": fitted, "rows": rows}))?;
+        writeln!(out, "{}", report(&model, fitted, &learnt, &checked))?;
     } else {
-        let model = common.model_name(engine.manifest());
-        writeln!(out, "confidence: {model}, {holes} holes, {} suggestions\n", shown.len())?;
-        writeln!(out, "{}\n\n{}", table(&shown, holes, fitted), section(fitted))?;
+        writeln!(out, "confidence: {model}, learnt from {}", learnt.summary())?;
+        writeln!(out, "checked on {}\n", checked.summary())?;
+        writeln!(out, "{}\n\n{}\n", calibration_table(&checked, fitted), table(&checked, fitted))?;
+        writeln!(out, "{}", section(fitted))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is left above a bar.
+impl Shown {
+    fn of(attempt: &Attempt, text: &str, expected: &str) -> Self {
+        Self {
+            mean: attempt.mean_logprob,
+            least: attempt.min_logprob,
+            right: first_line(text) == first_line(expected),
+            along: common_prefix(first_line(text), first_line(expected)),
+        }
+    }
+}
+
+impl Holes {
+    fn summary(&self) -> String {
+        let Self { packages, count, shown } = self;
+        format!("{count} holes in {} packages, {} suggestions", packages.len(), shown.len())
+    }
+}
+
+/// Suggestions of about the same foretold probability.
+#[derive(Serialize)]
+struct Bin {
+    suggestions: usize,
+    /// Mean of the probabilities.
+    foretold: f64,
+    /// The share that was right.
+    seen: f64,
+}
+
+/// The suggestions by their foretold probability, in parts of equal size, the lowest first.
+fn calibration(holes: &Holes, fitted: Confidence) -> Vec<Bin> {
+    let foretold = |case: &Shown| f64::from(fitted.probability(case.mean, case.least));
+    let mut cases: Vec<(f64, bool)> = holes.shown.iter().map(|case| (foretold(case), case.right)).collect();
+    cases.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let bin = |number: usize| {
+        let cases = &cases[number * cases.len() / BINS..(number + 1) * cases.len() / BINS];
+        let count = cases.len().max(1) as f64;
+        Bin {
+            suggestions: cases.len(),
+            foretold: cases.iter().map(|(foretold, _)| foretold).sum::<f64>() / count,
+            seen: cases.iter().filter(|(_, right)| *right).count() as f64 / count,
+        }
+    };
+    (0..BINS).map(bin).collect()
+}
+
+/// What is shown unasked at an eagerness.
 #[derive(Serialize)]
 struct Row {
-    bar: f32,
-    /// The eagerness at which the product has this bar.
     eagerness: f32,
+    /// The probability that it asks for.
+    least: f32,
     /// Of all holes.
     shown: f64,
     /// Of what is shown.
     right: f64,
     /// Of all that would have been right.
     kept: f64,
+    /// Of all characters that could be typed along.
+    along: f64,
 }
 
 impl Row {
-    fn of(bar: f32, shown: &[Shown], holes: usize, fitted: Confidence) -> Self {
-        let left = shown.iter().filter(|case| fitted.probability(case.mean, case.least) >= bar);
-        let (left, right) =
-            left.fold((0, 0), |(left, right), case| (left + 1, right + usize::from(case.right)));
-        let all_right = shown.iter().filter(|case| case.right).count();
+    fn of(eagerness: f32, holes: &Holes, fitted: Confidence) -> Self {
+        let least = completion::asked_for(eagerness);
+        let passes = |case: &&Shown| fitted.probability(case.mean, case.least) >= least;
+        let left: Vec<&Shown> = holes.shown.iter().filter(passes).collect();
+        let right = left.iter().filter(|case| case.right).count();
+        let all_right = holes.shown.iter().filter(|case| case.right).count();
+        let along: usize = left.iter().map(|case| case.along).sum();
+        let all_along: usize = holes.shown.iter().map(|case| case.along).sum();
         let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
-        let eagerness = completion::eagerness_for(bar);
         Self {
-            bar,
             eagerness,
-            shown: share(left, holes),
-            right: share(right, left),
+            least,
+            shown: share(left.len(), holes.count),
+            right: share(right, left.len()),
             kept: share(right, all_right),
+            along: share(along, all_along),
         }
     }
 }
 
-fn table(shown: &[Shown], holes: usize, fitted: Confidence) -> String {
+fn rows(holes: &Holes, fitted: Confidence) -> Vec<Row> {
+    EAGERNESS.iter().map(|eagerness| Row::of(*eagerness, holes, fitted)).collect()
+}
+
+fn report(model: &str, fitted: Confidence, learnt: &Holes, checked: &Holes) -> Value {
+    let set = |holes: &Holes| {
+        let Holes { packages, count, shown } = holes;
+        json!({"packages": packages, "holes": count, "suggestions": shown.len()})
+    };
+    json!({
+        "model": model,
+        "learnt": set(learnt),
+        "checked": set(checked),
+        "confidence": fitted,
+        "calibration": calibration(checked, fitted),
+        "rows": rows(checked, fitted),
+    })
+}
+
+fn calibration_table(holes: &Holes, fitted: Confidence) -> String {
+    let mut text = format!("{:>12}{:>14}{:>12}", "suggestions", "foretold, %", "right, %");
+    for Bin { suggestions, foretold, seen } in calibration(holes, fitted) {
+        text += &format!("\n{suggestions:>12}{:>14.1}{:>12.1}", 100.0 * foretold, 100.0 * seen);
+    }
+    text
+}
+
+fn table(holes: &Holes, fitted: Confidence) -> String {
     let mut text = format!(
-        "{:>12}{:>12}{:>12}{:>14}{:>12}",
-        "at least", "eagerness", "shown, %", "of it right, %", "kept, %"
+        "{:>12}{:>12}{:>12}{:>14}{:>12}{:>16}",
+        "eagerness", "at least", "shown, %", "of it right, %", "kept, %", "typed along, %"
     );
-    for bar in BARS {
-        let Row { bar, eagerness, shown, right, kept } = Row::of(*bar, shown, holes, fitted);
-        let [shown, right, kept] = [shown, right, kept].map(|share| 100.0 * share);
-        text += &format!("\n{bar:>12.4}{eagerness:>12.2}{shown:>12.1}{right:>14.1}{kept:>12.1}");
+    for Row { eagerness, least, shown, right, kept, along } in rows(holes, fitted) {
+        let [shown, right, kept, along] = [shown, right, kept, along].map(|share| 100.0 * share);
+        text +=
+            &format!("\n{eagerness:>12.2}{least:>12.4}{shown:>12.1}{right:>14.1}{kept:>12.1}{along:>16.1}");
     }
     text
 }
@@ -210,7 +317,8 @@ mod tests {
         // The surer the model is, the more often it is right: at a mean of -1 half of the time.
         let case = |number: u32| {
             let mean = -((number % 20) as f32) / 10.0;
-            Shown { mean, least: 2.0 * mean, right: (number / 20) as f32 <= 20.0 + 15.0 * (mean + 1.0) }
+            let right = (number / 20) as f32 <= 20.0 + 15.0 * (mean + 1.0);
+            Shown { mean, least: 2.0 * mean, right, along: 1 }
         };
         (0..800).map(case).collect()
     }
@@ -228,11 +336,22 @@ mod tests {
     }
 
     #[test]
-    fn a_higher_bar_shows_less_and_more_of_it_is_right() {
-        let (cases, fitted) = (cases(), fit(&cases()));
-        let rows: Vec<Row> = BARS.iter().map(|bar| Row::of(*bar, &cases, 1000, fitted)).collect();
-        assert_eq!((rows[0].shown, rows[0].kept), (0.8, 1.0));
-        assert!(rows.windows(2).all(|pair| pair[1].shown <= pair[0].shown && pair[1].right >= pair[0].right));
+    fn more_eagerness_shows_more_and_less_of_it_is_right() {
+        let holes = Holes { count: 1000, shown: cases(), ..Holes::default() };
+        let rows = rows(&holes, fit(&holes.shown));
+        let last = rows.last().unwrap();
+        assert_eq!((last.shown, last.kept, last.along), (0.8, 1.0, 1.0));
+        assert!(rows.windows(2).all(|pair| pair[1].shown >= pair[0].shown && pair[1].right <= pair[0].right));
+        assert!(rows[0].right > last.right);
+    }
+
+    #[test]
+    fn bins_hold_all_and_see_what_was_foretold() {
+        let holes = Holes { count: 800, shown: cases(), ..Holes::default() };
+        let bins = calibration(&holes, fit(&holes.shown));
+        assert_eq!(bins.iter().map(|bin| bin.suggestions).collect::<Vec<_>>(), [160; BINS]);
+        assert!(bins.iter().all(|bin| (bin.foretold - bin.seen).abs() < 0.1));
+        assert!(bins.windows(2).all(|pair| pair[1].foretold > pair[0].foretold));
     }
 
     #[test]
