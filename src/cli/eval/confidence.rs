@@ -1,5 +1,8 @@
-//! How far the model's own probabilities can be trusted: what a suggestion's are worth is learnt from holes in some packages
-//! and checked on holes in others, for the rule that says which suggestions are shown unasked.
+//! How far the model's own probabilities can be trusted: what a suggestion's are worth is learnt from holes in real packages,
+//! for the rule that says which suggestions are shown unasked.
+//!
+//! It is checked on packages that it was not learnt from: what is learnt on half of them foretells the other half's, and the
+//! other way round. What is kept is learnt from all.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -58,59 +61,73 @@ struct Shown {
 /// For `--cases`.
 #[derive(Serialize)]
 struct Case<'a> {
-    set: &'static str,
+    half: usize,
     language: &'a str,
     package: &'a str,
     #[serde(flatten)]
     shown: Shown,
 }
 
-/// The holes of some packages.
+/// The holes of half of the packages.
 #[derive(Default)]
-struct Holes {
+struct Half {
     packages: BTreeSet<String>,
-    count: usize,
+    holes: usize,
     shown: Vec<Shown>,
 }
+
+/// A suggestion with the probability of being right that was foretold without its package.
+type Foretold = (f32, Shown);
 
 pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { data, kind, manifest, common } = arguments;
     let settings = global.settings();
     let mut engine = loading::engine(&settings)?;
     let mut cases = Cases::create(common)?;
-    let mut learnt = Holes::default();
-    let mut checked = Holes::default();
+    let mut halves: [Half; 2] = Default::default();
     for part in data.read()? {
-        let sets = [("learnt", &mut learnt), ("checked", &mut checked)];
-        for ((set, holes), part) in sets.into_iter().zip(part.halves()) {
+        for (number, part) in part.halves().iter().enumerate() {
+            let half = &mut halves[number];
             for kind in kind {
-                for hole in holes::chosen(&part, *kind, common) {
-                    holes.count += 1;
-                    holes.packages.insert(format!("{}/{}", part.name, hole.package()));
-                    let attempt = hole.fill(&part, *kind, &mut engine, &settings)?;
+                for hole in holes::chosen(part, *kind, common) {
+                    half.holes += 1;
+                    half.packages.insert(format!("{}/{}", part.name, hole.package()));
+                    let attempt = hole.fill(part, *kind, &mut engine, &settings)?;
                     let Some(suggestion) = &attempt.suggestion else { continue };
                     let shown = Shown::of(&attempt, &suggestion.text, hole.expected());
-                    cases.write(&Case { set, language: &part.name, package: hole.package(), shown })?;
-                    holes.shown.push(shown);
+                    let (language, package) = (part.name.as_str(), hole.package());
+                    cases.write(&Case { half: number, language, package, shown })?;
+                    half.shown.push(shown);
                 }
             }
         }
     }
-    let found = learnt.shown.len();
-    anyhow::ensure!(found >= 20, "{found} suggestions are too few to learn from");
-    let fitted = fit(&learnt.shown);
+    let fewest = halves.iter().map(|half| half.shown.len()).min().unwrap_or(0);
+    anyhow::ensure!(fewest >= 20, "{fewest} suggestions in half of the packages are too few to learn from");
+    let foretold = foretold(&halves);
+    let fitted = fit(&halves.each_ref().map(|half| half.shown.as_slice()).concat());
     if let Some(path) = manifest {
         write(path, fitted)?;
     }
     let model = common.model_name(engine.manifest());
+    let holes: usize = halves.iter().map(|half| half.holes).sum();
+    let rows: Vec<Row> = EAGERNESS.iter().map(|eagerness| Row::of(*eagerness, holes, &foretold)).collect();
+    let bins = calibration(&foretold);
     let mut out = std::io::stdout().lock();
     if common.json {
-        writeln!(out, "{}", report(&model, fitted, &learnt, &checked))?;
+        let halves = halves.each_ref().map(Half::report);
+        let report = json!({
+            "model": model, "holes": holes, "halves": halves, "confidence": fitted, "calibration": bins, "rows": rows,
+        });
+        writeln!(out, "{report}")?;
     } else {
-        writeln!(out, "confidence: {model}, learnt from {}", learnt.summary())?;
-        writeln!(out, "checked on {}\n", checked.summary())?;
-        writeln!(out, "{}\n\n{}\n", calibration_table(&checked, fitted), table(&checked, fitted))?;
-        writeln!(out, "{}", section(fitted))?;
+        writeln!(out, "confidence: {model}, {holes} holes, {} suggestions", foretold.len())?;
+        let [first, second] = halves.each_ref().map(|half| half.packages.len());
+        writeln!(
+            out,
+            "{first} packages foretold by what was learnt on {second} others, and these by those\n"
+        )?;
+        writeln!(out, "{}\n\n{}\n\n{}", calibration_table(&bins), table(&rows), section(fitted))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -126,11 +143,21 @@ impl Shown {
     }
 }
 
-impl Holes {
-    fn summary(&self) -> String {
-        let Self { packages, count, shown } = self;
-        format!("{count} holes in {} packages, {} suggestions", packages.len(), shown.len())
+impl Half {
+    fn report(&self) -> Value {
+        let Self { packages, holes, shown } = self;
+        json!({"packages": packages, "holes": holes, "suggestions": shown.len(), "confidence": fit(shown)})
     }
+}
+
+/// Each half's suggestions by what was learnt on the other.
+fn foretold(halves: &[Half; 2]) -> Vec<Foretold> {
+    let [first, second] = halves;
+    let of = |half: &Half, other: &Half| -> Vec<Foretold> {
+        let learnt = fit(&other.shown);
+        half.shown.iter().map(|case| (learnt.probability(case.mean, case.least), *case)).collect()
+    };
+    [of(first, second), of(second, first)].concat()
 }
 
 /// Suggestions of about the same foretold probability.
@@ -144,17 +171,16 @@ struct Bin {
 }
 
 /// The suggestions by their foretold probability, in parts of equal size, the lowest first.
-fn calibration(holes: &Holes, fitted: Confidence) -> Vec<Bin> {
-    let foretold = |case: &Shown| f64::from(fitted.probability(case.mean, case.least));
-    let mut cases: Vec<(f64, bool)> = holes.shown.iter().map(|case| (foretold(case), case.right)).collect();
+fn calibration(cases: &[Foretold]) -> Vec<Bin> {
+    let mut cases = cases.to_vec();
     cases.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     let bin = |number: usize| {
         let cases = &cases[number * cases.len() / BINS..(number + 1) * cases.len() / BINS];
         let count = cases.len().max(1) as f64;
         Bin {
             suggestions: cases.len(),
-            foretold: cases.iter().map(|(foretold, _)| foretold).sum::<f64>() / count,
-            seen: cases.iter().filter(|(_, right)| *right).count() as f64 / count,
+            foretold: cases.iter().map(|(foretold, _)| f64::from(*foretold)).sum::<f64>() / count,
+            seen: cases.iter().filter(|(_, case)| case.right).count() as f64 / count,
         }
     };
     (0..BINS).map(bin).collect()
@@ -177,19 +203,19 @@ struct Row {
 }
 
 impl Row {
-    fn of(eagerness: f32, holes: &Holes, fitted: Confidence) -> Self {
+    fn of(eagerness: f32, holes: usize, cases: &[Foretold]) -> Self {
         let least = completion::asked_for(eagerness);
-        let passes = |case: &&Shown| fitted.probability(case.mean, case.least) >= least;
-        let left: Vec<&Shown> = holes.shown.iter().filter(passes).collect();
+        let left = cases.iter().filter(|(foretold, _)| *foretold >= least);
+        let left: Vec<&Shown> = left.map(|(_, case)| case).collect();
         let right = left.iter().filter(|case| case.right).count();
-        let all_right = holes.shown.iter().filter(|case| case.right).count();
+        let all_right = cases.iter().filter(|(_, case)| case.right).count();
         let along: usize = left.iter().map(|case| case.along).sum();
-        let all_along: usize = holes.shown.iter().map(|case| case.along).sum();
+        let all_along: usize = cases.iter().map(|(_, case)| case.along).sum();
         let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
         Self {
             eagerness,
             least,
-            shown: share(left.len(), holes.count),
+            shown: share(left.len(), holes),
             right: share(right, left.len()),
             kept: share(right, all_right),
             along: share(along, all_along),
@@ -197,42 +223,23 @@ impl Row {
     }
 }
 
-fn rows(holes: &Holes, fitted: Confidence) -> Vec<Row> {
-    EAGERNESS.iter().map(|eagerness| Row::of(*eagerness, holes, fitted)).collect()
-}
-
-fn report(model: &str, fitted: Confidence, learnt: &Holes, checked: &Holes) -> Value {
-    let set = |holes: &Holes| {
-        let Holes { packages, count, shown } = holes;
-        json!({"packages": packages, "holes": count, "suggestions": shown.len()})
-    };
-    json!({
-        "model": model,
-        "learnt": set(learnt),
-        "checked": set(checked),
-        "confidence": fitted,
-        "calibration": calibration(checked, fitted),
-        "rows": rows(checked, fitted),
-    })
-}
-
-fn calibration_table(holes: &Holes, fitted: Confidence) -> String {
+fn calibration_table(bins: &[Bin]) -> String {
     let mut text = format!("{:>12}{:>14}{:>12}", "suggestions", "foretold, %", "right, %");
-    for Bin { suggestions, foretold, seen } in calibration(holes, fitted) {
+    for Bin { suggestions, foretold, seen } in bins {
         text += &format!("\n{suggestions:>12}{:>14.1}{:>12.1}", 100.0 * foretold, 100.0 * seen);
     }
     text
 }
 
-fn table(holes: &Holes, fitted: Confidence) -> String {
+fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:>12}{:>12}{:>12}{:>14}{:>12}{:>16}",
+        "{:>9}{:>11}{:>11}{:>17}{:>11}{:>17}",
         "eagerness", "at least", "shown, %", "of it right, %", "kept, %", "typed along, %"
     );
-    for Row { eagerness, least, shown, right, kept, along } in rows(holes, fitted) {
+    for Row { eagerness, least, shown, right, kept, along } in rows {
         let [shown, right, kept, along] = [shown, right, kept, along].map(|share| 100.0 * share);
         text +=
-            &format!("\n{eagerness:>12.2}{least:>12.4}{shown:>12.1}{right:>14.1}{kept:>12.1}{along:>16.1}");
+            &format!("\n{eagerness:>9.2}{least:>11.4}{shown:>11.1}{right:>17.1}{kept:>11.1}{along:>17.1}");
     }
     text
 }
@@ -335,10 +342,16 @@ mod tests {
         }
     }
 
+    /// Two halves that are alike, so that each foretells the other.
+    fn checked() -> Vec<Foretold> {
+        foretold(&[(); 2].map(|()| Half { holes: 500, shown: cases(), ..Half::default() }))
+    }
+
     #[test]
     fn more_eagerness_shows_more_and_less_of_it_is_right() {
-        let holes = Holes { count: 1000, shown: cases(), ..Holes::default() };
-        let rows = rows(&holes, fit(&holes.shown));
+        let cases = checked();
+        let row = |eagerness: &f32| Row::of(*eagerness, 2000, &cases);
+        let rows: Vec<Row> = EAGERNESS.iter().map(row).collect();
         let last = rows.last().unwrap();
         assert_eq!((last.shown, last.kept, last.along), (0.8, 1.0, 1.0));
         assert!(rows.windows(2).all(|pair| pair[1].shown >= pair[0].shown && pair[1].right <= pair[0].right));
@@ -347,11 +360,17 @@ mod tests {
 
     #[test]
     fn bins_hold_all_and_see_what_was_foretold() {
-        let holes = Holes { count: 800, shown: cases(), ..Holes::default() };
-        let bins = calibration(&holes, fit(&holes.shown));
-        assert_eq!(bins.iter().map(|bin| bin.suggestions).collect::<Vec<_>>(), [160; BINS]);
+        let bins = calibration(&checked());
+        assert_eq!(bins.iter().map(|bin| bin.suggestions).collect::<Vec<_>>(), [320; BINS]);
         assert!(bins.iter().all(|bin| (bin.foretold - bin.seen).abs() < 0.1));
         assert!(bins.windows(2).all(|pair| pair[1].foretold > pair[0].foretold));
+    }
+
+    #[test]
+    fn what_one_half_says_is_not_learnt_from_itself() {
+        let sure = |right| Half { shown: vec![Shown { right, ..Shown::default() }; 40], ..Half::default() };
+        let foretold = foretold(&[sure(true), sure(false)]);
+        assert!(foretold.iter().all(|(foretold, case)| (*foretold < 0.1) == case.right), "{foretold:?}");
     }
 
     #[test]

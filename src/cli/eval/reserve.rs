@@ -28,7 +28,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// The files of every second package, and those of the others: what is learnt on the first is checked on the second.
+    /// The files of every second package, and those of the others: what is learnt on one half can be checked on the other.
     pub fn halves(self) -> [Self; 2] {
         let mut packages: Vec<String> = self.files.iter().map(|file| file.package.clone()).collect();
         packages.dedup();
