@@ -8,7 +8,7 @@ use common::real_model;
 use common::scripted::Script;
 use common::tiny_model::{Seeded, Tiny};
 use foretype::config::DeviceChoice;
-use foretype::engine::{Engine, Finish, Flow, Limits, Output, Prompt, Sampling};
+use foretype::engine::{Engine, Finish, Flow, Limits, Output, Prompt};
 use foretype::interrupt::Interrupt;
 use foretype::model::store::{self, ModelFiles};
 
@@ -25,7 +25,7 @@ fn tiny(folder: &Path) -> Engine {
 }
 
 fn run(engine: &mut Engine, prompt: &[u32]) -> Output {
-    engine.run(prompt, LIMITS, Sampling::Greedy, &Interrupt::new(), &mut |_| Flow::Continue).unwrap()
+    engine.run(Prompt::of(prompt), LIMITS, &Interrupt::new(), &mut |_| Flow::Continue).unwrap()
 }
 
 /// What an answer says, apart from what it cost.
@@ -117,7 +117,7 @@ fn the_place_that_was_left_first_makes_room() {
 fn the_first_of_one_way_is_the_greedy_one_and_more_ways_are_no_less_likely() {
     let mut engine = load(&real_model::files());
     let tokens = engine.tokenize("def add(first, second):\n    return first +");
-    let prompt = Prompt { tokens: &tokens, ..Prompt::default() };
+    let prompt = Prompt::of(&tokens);
     let mut search = |width| {
         let limits = Limits { max_tokens: 6, time: None };
         engine.hypotheses(prompt, width, limits, &mut |text| text.contains('\n'), &Interrupt::new()).unwrap()
@@ -127,7 +127,7 @@ fn the_first_of_one_way_is_the_greedy_one_and_more_ways_are_no_less_likely() {
     assert!(four[0].mean_logprob() >= one[0].mean_logprob() - 1e-4, "{four:?} {one:?}");
     assert!(four.windows(2).all(|pair| pair[0].mean_logprob() >= pair[1].mean_logprob()));
     let limits = Limits { max_tokens: one[0].tokens, time: None };
-    let greedy = engine.run(&tokens, limits, Sampling::Greedy, &Interrupt::new(), &mut |_| Flow::Continue);
+    let greedy = engine.run(Prompt::of(&tokens), limits, &Interrupt::new(), &mut |_| Flow::Continue);
     assert_eq!(greedy.unwrap().text, one[0].text);
 }
 
@@ -140,7 +140,7 @@ fn what_stands_before_the_cursor_is_begun_with_and_not_said_again() {
     assert!(!begun.is_empty() && tokens.len() + 1 == whole.len());
     let prompt = Prompt { tokens: &tokens, begun: &begun, least_logprob: None };
     let limits = Limits { max_tokens: 4, time: None };
-    let run = engine.run_begun(prompt, limits, Sampling::Greedy, &Interrupt::new(), &mut |_| Flow::Continue);
+    let run = engine.run(prompt, limits, &Interrupt::new(), &mut |_| Flow::Continue);
     assert!(run.as_ref().is_ok_and(|output| output.text.starts_with("ond")), "{run:?}");
 }
 
@@ -150,7 +150,7 @@ fn an_answer_that_is_cut_short_says_whether_its_last_word_is_whole() {
     let mut cut = |prompt: &str, limits| {
         let tokens = engine.tokenize(prompt);
         let all = &mut |_: &str| Flow::Continue;
-        let output = engine.run(&tokens, limits, Sampling::Greedy, &Interrupt::new(), all).unwrap();
+        let output = engine.run(Prompt::of(&tokens), limits, &Interrupt::new(), all).unwrap();
         (output.text, output.finish, output.half_word)
     };
     let late = Limits { max_tokens: 24, time: Some(std::time::Duration::ZERO) };
@@ -166,13 +166,28 @@ fn an_answer_that_is_cut_short_says_whether_its_last_word_is_whole() {
 }
 
 #[test]
+fn idle_time_changes_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = tiny(folder.path());
+    let prompt: Vec<u32> = (0..150).map(|n| 32 + (n * n) % 90).collect();
+    let plain = said(&run(&mut engine, &prompt));
+    for idle in [true, false] {
+        engine.set_idle(idle);
+        engine.forget();
+        assert_eq!(engine.read(&prompt, &Interrupt::new()).unwrap(), prompt.len());
+        let output = run(&mut engine, &prompt);
+        assert_eq!((said(&output), output.cached_tokens), (plain.clone(), prompt.len() - 1));
+    }
+}
+
+#[test]
 fn an_interrupted_prompt_is_read_on_from_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let mut engine = tiny(folder.path());
     let prompt: Vec<u32> = (0..300).map(|n| 32 + n % 90).collect();
     let interrupt = Interrupt::new();
     interrupt.trigger();
-    let nothing = engine.run(&prompt, LIMITS, Sampling::Greedy, &interrupt, &mut |_| Flow::Continue).unwrap();
+    let nothing = engine.run(Prompt::of(&prompt), LIMITS, &interrupt, &mut |_| Flow::Continue).unwrap();
     assert_eq!((nothing.finish, nothing.tokens), (Finish::Interrupted, 0));
     assert_eq!(engine.read(&prompt, &Interrupt::new()).unwrap(), prompt.len());
     assert_eq!(run(&mut engine, &prompt).cached_tokens, prompt.len() - 1);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Global, bench, sample};
 use crate::config;
-use crate::engine::{Engine, Flow, Limits, Sampling};
+use crate::engine::{Engine, Flow, Limits, Prompt};
 use crate::interrupt::Interrupt;
 use crate::model::store;
 use crate::oneline::one_line;
@@ -110,7 +110,7 @@ fn answer_ms(remote: &config::Remote) -> anyhow::Result<(u64, bool)> {
     let prompt = engine.tokenize("fn main() {");
     let limits = Limits { max_tokens: 1, time: None };
     let started = std::time::Instant::now();
-    engine.run(&prompt, limits, Sampling::Greedy, &Interrupt::new(), &mut |_| Flow::Continue)?;
+    engine.run(Prompt::of(&prompt), limits, &Interrupt::new(), &mut |_| Flow::Continue)?;
     Ok((started.elapsed().as_millis() as u64, engine.manifest().fim.is_some()))
 }
 

@@ -6,7 +6,7 @@ use crate::completion::prompt::{self, Prompt};
 use crate::completion::scene::Scene;
 use crate::completion::stop::Stop;
 use crate::completion::{Extent, Suggestion};
-use crate::engine::{self, Engine, Finish, Flow, Limits, Sampling};
+use crate::engine::{self, Engine, Finish, Flow, Limits};
 use crate::interrupt::Interrupt;
 
 /// Answers beside the first.
@@ -44,7 +44,7 @@ pub fn write(
         let mut observe = |text: &str| if stop.holds(&whole(text)) { Flow::Stop } else { Flow::Continue };
         let begun = [&prompt.begun, opening.as_bytes()].concat();
         let asked = engine::Prompt { begun: &begun, ..asked };
-        let output = engine.run_begun(asked, limits, Sampling::Greedy, interrupt, &mut observe)?;
+        let output = engine.run(asked, limits, interrupt, &mut observe)?;
         if interrupt.is_set() {
             break;
         }

@@ -19,10 +19,10 @@ use std::time::Duration;
 
 use crate::config::Settings;
 use crate::documents::Snapshot;
-use crate::engine::{self, Engine, Finish, Flow, Limits, Output, Sampling};
+use crate::engine::{self, Engine, Finish, Flow, Limits, Output};
 use crate::interrupt::Interrupt;
 
-pub use confidence::eagerness_for;
+pub use confidence::asked_for;
 pub use desk::Desk;
 pub use progress::Progress;
 pub use reuse::Reuse;
@@ -159,7 +159,7 @@ pub fn raw_middle(
     };
     let reading = engine::Prompt { tokens: &prompt.tokens, begun: &prompt.begun, least_logprob: None };
     let limits = Limits { max_tokens, time: None };
-    let mut output = engine.run_begun(reading, limits, Sampling::Greedy, &Interrupt::new(), &mut observe)?;
+    let mut output = engine.run(reading, limits, &Interrupt::new(), &mut observe)?;
     output.text = prompt::give_back(&prompt.held_back, &output.text).unwrap_or_default();
     Ok(output)
 }
@@ -206,7 +206,7 @@ fn suggest(
     let sureness = engine.manifest().confidence;
     let least_logprob = confidence::hopeless(wish, settings, sureness);
     let reading = engine::Prompt { tokens: &prompt.tokens, begun: &prompt.begun, least_logprob };
-    let mut output = engine.run_begun(reading, limits, Sampling::Greedy, interrupt, &mut observe)?;
+    let mut output = engine.run(reading, limits, interrupt, &mut observe)?;
     if haste.cut_short {
         output.finish = Finish::Deadline;
     }

@@ -37,6 +37,11 @@ impl Ledger {
         &*self.network
     }
 
+    /// As [`Network::set_idle`].
+    pub fn set_idle(&mut self, threads: Option<usize>) {
+        self.network.set_idle(threads);
+    }
+
     /// The tokens that stand before the next one.
     pub fn held(&self) -> &[u32] {
         &self.slots[self.current].held

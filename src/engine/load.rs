@@ -8,7 +8,7 @@ use etcetera::BaseStrategy;
 
 use crate::config::DeviceChoice;
 use crate::engine::tokenizer::Tokenizer;
-use crate::engine::{Engine, Rates};
+use crate::engine::{Engine, Flow, Limits, Prompt, Rates};
 use crate::interrupt::Interrupt;
 use crate::kernels::Kernels;
 use crate::model::decoder::Decoder;
@@ -52,10 +52,10 @@ impl Engine {
     fn measure(&mut self) -> anyhow::Result<()> {
         const SAMPLE: &str = "fn main() {\n    let mut values = Vec::new();\n    for index in 0..10 {\n        values.push(index * 2);\n    }\n    println!(\"{values:?}\");\n}\n";
         let prompt = self.tokenize(SAMPLE);
-        let limits = super::Limits { max_tokens: 4, time: None };
+        let limits = Limits { max_tokens: 4, time: None };
         for _ in 0..2 {
             self.ledger.forget();
-            self.run(&prompt, limits, Default::default(), &Interrupt::new(), &mut |_| super::Flow::Continue)?;
+            self.run(Prompt::of(&prompt), limits, &Interrupt::new(), &mut |_| Flow::Continue)?;
         }
         self.ledger.forget();
         Ok(())
@@ -130,6 +130,12 @@ pub fn default_threads() -> usize {
     }
 }
 
+/// Threads that compute while nobody waits, of so many: one processor is left free for a key that is answered from memory. It
+/// would have to wait for milliseconds until the system takes one from a thread that computes.
+pub(super) fn idle_threads(threads: usize, processors: usize) -> usize {
+    threads.min(processors.saturating_sub(1)).max(1)
+}
+
 impl Default for Rates {
     fn default() -> Self {
         Self { prefill: 500.0, decode: 50.0 }
@@ -150,5 +156,17 @@ impl Rates {
         if written >= 2 {
             mix(&mut self.decode, written, decode);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_work_leaves_a_processor_free_where_there_are_several() {
+        let threads = [(2, 2), (2, 4), (7, 8), (8, 8), (1, 2), (1, 1), (4, 1)];
+        let idle = threads.map(|(threads, processors)| idle_threads(threads, processors));
+        assert_eq!(idle, [1, 2, 7, 7, 1, 1, 1]);
     }
 }

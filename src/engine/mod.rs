@@ -39,6 +39,8 @@ pub struct Engine {
     vocabulary: OnceLock<Vocabulary>,
     rates: Rates,
     threads: usize,
+    /// Nobody waits for what is computed.
+    idle: bool,
     /// Who is asked in place of the network.
     remote: Option<Remote>,
 }
@@ -53,6 +55,13 @@ pub struct Prompt<'a> {
     pub least_logprob: Option<f32>,
 }
 
+impl<'a> Prompt<'a> {
+    /// Tokens alone, to write on after.
+    pub fn of(tokens: &'a [u32]) -> Self {
+        Self { tokens, ..Self::default() }
+    }
+}
+
 /// What a run may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -60,15 +69,6 @@ pub struct Limits {
     /// No token is begun after this time since the start. Half of it is left for writing at least, however long
     /// reading took.
     pub time: Option<Duration>,
-}
-
-/// How the next token is chosen.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum Sampling {
-    #[default]
-    Greedy,
-    /// Seeded, so that a run can be repeated.
-    Random { temperature: f64, top_p: f64, seed: u64 },
 }
 
 /// What the observer of a run wants next.
@@ -149,6 +149,7 @@ impl Engine {
             vocabulary: OnceLock::new(),
             rates: Rates::default(),
             threads: 1,
+            idle: false,
             remote: None,
         }
     }
@@ -245,15 +246,22 @@ impl Engine {
     /// # Errors
     /// When the tokens don't fit, or the network fails.
     pub fn follow(&mut self, tokens: &[u32]) -> anyhow::Result<()> {
-        let mut sampler = sampler::Sampler::new(Sampling::Greedy);
         for token in tokens {
             match self.ledger.extend(&[*token], &Interrupt::new()) {
-                Ok(logits) => sampler.choose(logits)?,
+                Ok(logits) => sampler::likeliest(logits)?,
                 Err(Stopped::Interrupted) => anyhow::bail!("interrupted"),
                 Err(Stopped::Failed(error)) => return Err(error),
             };
         }
         Ok(())
+    }
+
+    /// Whether nobody waits for what is computed from now on. A processor is left to others then and the rest offered
+    /// to them all the time, and prompts are read in small steps, because the next key takes away what is half done.
+    pub fn set_idle(&mut self, idle: bool) {
+        self.idle = idle;
+        let processors = std::thread::available_parallelism().map_or(1, |processors| processors.get());
+        self.ledger.set_idle(idle.then(|| load::idle_threads(self.threads, processors)));
     }
 
     /// Guess tokens and check several in one pass (as at the start), or write one after the other: the text is the same.

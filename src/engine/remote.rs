@@ -12,7 +12,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::config;
 use crate::engine::tokenizer::Tokenizer;
-use crate::engine::{Engine, Finish, Flow, Limits, Output, Prompt, Rates, Sampling};
+use crate::engine::{Engine, Finish, Flow, Limits, Output, Prompt, Rates};
 use crate::interrupt::Interrupt;
 use crate::model::manifest::{self, Manifest, Source};
 use crate::model::{Memory, Network, Stopped};
@@ -104,7 +104,6 @@ impl Remote {
         tokenizer: &Tokenizer,
         prompt: Prompt,
         limits: Limits,
-        sampling: Sampling,
         interrupt: &Interrupt,
         observe: &mut dyn FnMut(&str) -> Flow,
     ) -> anyhow::Result<Output> {
@@ -114,7 +113,7 @@ impl Remote {
             output.finish = Finish::Interrupted;
             return Ok(output);
         }
-        let mut lines = BufReader::new(self.ask(&self.text(tokenizer, prompt), limits, sampling)?).lines();
+        let mut lines = BufReader::new(self.ask(&self.text(tokenizer, prompt), limits)?).lines();
         let mut deadline = limits.time.map(|time| started + time);
         output.finish = loop {
             let Some(line) = lines.next() else { break Finish::End };
@@ -172,7 +171,7 @@ impl Remote {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    fn ask(&self, prompt: &str, limits: Limits, sampling: Sampling) -> anyhow::Result<impl Read + use<>> {
+    fn ask(&self, prompt: &str, limits: Limits) -> anyhow::Result<impl Read + use<>> {
         let mut body = json!({
             "model": self.model,
             "prompt": prompt,
@@ -180,11 +179,6 @@ impl Remote {
             "temperature": 0,
             "stream": true,
         });
-        if let Sampling::Random { temperature, top_p, seed } = sampling {
-            body["temperature"] = json!(temperature);
-            body["top_p"] = json!(top_p);
-            body["seed"] = json!(seed);
-        }
         if !self.stops.is_empty() {
             body["stop"] = json!(self.stops.iter().take(MOST_STOPS).collect::<Vec<_>>());
         }

@@ -3,14 +3,16 @@
 use std::time::{Duration, Instant};
 
 use crate::engine::healing::{self, Vocabulary};
-use crate::engine::sampler::Sampler;
 use crate::engine::tokenizer::TextStream;
-use crate::engine::{Engine, Finish, Flow, Limits, Output, Prompt, Sampling};
+use crate::engine::{Engine, Finish, Flow, Limits, Output, Prompt, sampler};
 use crate::interrupt::Interrupt;
 use crate::model::Stopped;
 
 /// A beginning whose logarithm of probability is by so much below that of the best is no alternative to it.
 const UNLIKELY: f32 = 5.0;
+
+/// Tokens that are read at once in idle time: what the network has begun is lost to an interrupt.
+const IDLE_STEP: usize = 32;
 
 /// Tokens whose mean probability says something of the whole.
 const TELLING: usize = 3;
@@ -19,46 +21,26 @@ const TELLING: usize = 3;
 type Choices = Vec<(u32, f32)>;
 
 impl Engine {
-    /// Read the prompt and write on. `observe` sees all the text written so far after each token (never half a
-    /// character) and may stop the run.
+    /// Read the prompt and write on, the likeliest token after the other. `observe` sees all the text written so far after
+    /// each token (never half a character) and may stop the run.
     ///
     /// # Errors
     /// Only real failures, an empty prompt, and one without room for an answer; an interrupt is a normal [`Finish`].
     pub fn run(
         &mut self,
-        prompt: &[u32],
-        limits: Limits,
-        sampling: Sampling,
-        interrupt: &Interrupt,
-        observe: &mut dyn FnMut(&str) -> Flow,
-    ) -> anyhow::Result<Output> {
-        self.run_begun(Prompt { tokens: prompt, ..Prompt::default() }, limits, sampling, interrupt, observe)
-    }
-
-    /// As [`Engine::run`], for an answer whose beginning stands there already.
-    ///
-    /// # Errors
-    /// As [`Engine::run`].
-    pub fn run_begun(
-        &mut self,
         prompt: Prompt,
         limits: Limits,
-        sampling: Sampling,
         interrupt: &Interrupt,
         observe: &mut dyn FnMut(&str) -> Flow,
     ) -> anyhow::Result<Output> {
         if let Some(remote) = &self.remote {
-            return remote.run(&self.tokenizer, prompt, limits, sampling, interrupt, observe);
+            return remote.run(&self.tokenizer, prompt, limits, interrupt, observe);
         }
         let Prompt { tokens: prompt, begun, least_logprob } = prompt;
         anyhow::ensure!(!prompt.is_empty(), "an empty prompt");
         anyhow::ensure!(prompt.len() < self.capacity(), "a prompt of {} tokens is too long", prompt.len());
         let mut run = Run::new(self.ledger.keep_shared(prompt), prompt.len());
-        let mut writer = Writer {
-            sampler: Sampler::new(sampling),
-            begun: begun.to_vec(),
-            drafts: matches!(sampling, Sampling::Greedy),
-        };
+        let mut writer = Writer { begun: begun.to_vec() };
         let mut text = TextStream::default();
         self.drafter.begin();
 
@@ -125,7 +107,12 @@ impl Engine {
             return Ok(0);
         }
         let cached = self.ledger.keep_shared(prompt);
-        goes_on(self.ledger.extend(&prompt[cached..], interrupt).map(|_| ()))?;
+        let step = if self.idle { IDLE_STEP } else { prompt.len() };
+        for some in prompt[cached..].chunks(step) {
+            if !goes_on(self.ledger.extend(some, interrupt).map(|_| ()))? {
+                break;
+            }
+        }
         Ok(self.ledger.held().len().saturating_sub(cached))
     }
 
@@ -185,7 +172,7 @@ impl Engine {
     ) -> Result<Choices, Stopped> {
         let before = self.ledger.held().len();
         let room = room.min(self.capacity() - before).saturating_sub(1);
-        let guesses = match writer.drafts && writer.begun.is_empty() {
+        let guesses = match writer.begun.is_empty() {
             true => self.drafter.guess(self.ledger.held(), token, room),
             false => Vec::new(),
         };
@@ -199,7 +186,7 @@ impl Engine {
         let rows = self.ledger.extend_each(&tokens, interrupt)?;
         let mut choices = Vec::new();
         for (index, row) in rows.chunks_exact(vocabulary).enumerate() {
-            let choice = writer.sampler.choose(row)?;
+            let choice = sampler::likeliest(row)?;
             choices.push(choice);
             if guesses.get(index) != Some(&choice.0) {
                 break;
@@ -223,16 +210,14 @@ impl Engine {
                 return Ok(choice);
             }
         }
-        writer.sampler.choose(logits)
+        sampler::likeliest(logits)
     }
 }
 
-/// How one run chooses its tokens.
+/// How far one run has written what stands there already.
 struct Writer {
-    sampler: Sampler,
     /// What the next tokens must begin with, because it stands there already.
     begun: Vec<u8>,
-    drafts: bool,
 }
 
 impl Writer {

@@ -1,45 +1,18 @@
-//! Logits to the next token.
+//! Logits to the likeliest token, and to probabilities.
 
-use candle_core::{Device, Tensor};
-use candle_transformers::generation::LogitsProcessor;
-
-use crate::engine::Sampling;
-
-/// Chooses tokens for one run.
-pub enum Sampler {
-    Greedy,
-    Random(Box<LogitsProcessor>),
-}
-
-impl Sampler {
-    /// A sampler for one run; the same seed gives the same choices.
-    pub fn new(sampling: Sampling) -> Self {
-        match sampling {
-            Sampling::Greedy => Self::Greedy,
-            Sampling::Random { temperature, top_p, seed } => {
-                Self::Random(Box::new(LogitsProcessor::new(seed, Some(temperature), Some(top_p))))
-            }
-        }
-    }
-
-    /// The next token and the natural logarithm of its probability.
-    ///
-    /// # Errors
-    /// When the logits are no numbers: the weights are broken.
-    pub fn choose(&mut self, logits: &[f32]) -> anyhow::Result<(u32, f32)> {
-        let (best, highest) = greatest(logits)?;
-        let token = match self {
-            Self::Greedy => best,
-            Self::Random(processor) => processor.sample(&Tensor::new(logits, &Device::Cpu)?)? as usize,
-        };
-        Ok((token as u32, logits[token] - highest - total(logits, highest).ln()))
-    }
+/// The likeliest token, the first of equals, and the natural logarithm of its probability.
+///
+/// # Errors
+/// When the logits are no numbers: the weights are broken.
+pub fn likeliest(logits: &[f32]) -> anyhow::Result<(u32, f32)> {
+    let (best, highest) = greatest(logits)?;
+    Ok((best as u32, -total(logits, highest).ln()))
 }
 
 /// The natural logarithm of a token's probability.
 ///
 /// # Errors
-/// As [`Sampler::choose`].
+/// As [`likeliest`].
 pub fn logprob(logits: &[f32], token: usize) -> anyhow::Result<f32> {
     let (_, highest) = greatest(logits)?;
     Ok(logits[token] - highest - total(logits, highest).ln())
@@ -111,11 +84,11 @@ mod tests {
     }
 
     #[test]
-    fn greedy_takes_the_first_of_the_greatest_and_knows_its_probability() {
+    fn the_likeliest_is_the_first_of_the_greatest_and_its_probability_is_known() {
         let mut logits = vec![0.0; 100];
         logits[70] = 1.0;
         logits[71] = 1.0;
-        let (token, logprob) = Sampler::new(Sampling::Greedy).choose(&logits).unwrap();
+        let (token, logprob) = likeliest(&logits).unwrap();
         let e = std::f32::consts::E;
         assert_eq!(token, 70);
         assert!((logprob - (e / (98.0 + 2.0 * e)).ln()).abs() < 1e-5);
@@ -124,16 +97,6 @@ mod tests {
 
     #[test]
     fn logits_that_are_no_numbers_are_an_error() {
-        assert!(Sampler::new(Sampling::Greedy).choose(&[f32::NAN; 4]).is_err());
-    }
-
-    #[test]
-    fn a_seed_repeats_its_choices() {
-        let logits: Vec<f32> = (0..50).map(|n| (n % 7) as f32).collect();
-        let draw = || {
-            let mut sampler = Sampler::new(Sampling::Random { temperature: 1.0, top_p: 0.95, seed: 7 });
-            (0..20).map(|_| sampler.choose(&logits).unwrap().0).collect::<Vec<_>>()
-        };
-        assert_eq!(draw(), draw());
+        assert!(likeliest(&[f32::NAN; 4]).is_err());
     }
 }

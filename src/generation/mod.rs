@@ -11,7 +11,7 @@ use anyhow::bail;
 
 use crate::context::SyntaxCache;
 use crate::documents::Snapshot;
-use crate::engine::{Engine, Finish, Flow, Limits, Sampling};
+use crate::engine::{Engine, Finish, Flow, Limits, Prompt};
 use crate::interrupt::Interrupt;
 use crate::languages::{self, Language};
 
@@ -113,7 +113,7 @@ fn run(
 ) -> anyhow::Result<String> {
     let room = engine.capacity().saturating_sub(asked.tokens.len() + 1);
     let limits = Limits { max_tokens: MOST_TOKENS.min(room), time: Some(PATIENCE) };
-    let output = engine.run(&asked.tokens, limits, Sampling::Greedy, interrupt, observe)?;
+    let output = engine.run(Prompt::of(&asked.tokens), limits, interrupt, observe)?;
     if output.finish == Finish::Interrupted {
         bail!("stopped");
     }

@@ -85,6 +85,12 @@ impl Kernels {
         self.pool.threads()
     }
 
+    /// In idle time at most so many of them work, the calling one included, and offer their cores to others all the time;
+    /// `None`: somebody waits. Results do not depend on it.
+    pub fn set_idle(&self, threads: Option<usize>) {
+        self.pool.set_idle(threads);
+    }
+
     /// `level` must be available.
     fn at_level(threads: usize, level: Level) -> Self {
         let routines = match level {

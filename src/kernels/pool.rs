@@ -11,10 +11,13 @@
 //! Where other programs want the cores too, a thread that is taken off its core in the middle of a task keeps all others
 //! waiting for milliseconds. So the pool's own threads offer their core between two regions, before the system takes
 //! it: a thread that is away then is not waited for, and the others do its share.
+//!
+//! In idle time some threads are left out: they sleep, and regions do not wake them. The caller, too, offers its core then:
+//! one that is free elsewhere does not always help, because a system may wake a thread where it ran last.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -23,6 +26,8 @@ use std::time::{Duration, Instant};
 const SPINS: u32 = 1500;
 /// Yields before a thread sleeps.
 const YIELDS: u32 = 200;
+/// Threads that take part where somebody waits.
+const ALL: usize = usize::MAX;
 /// How long a thread keeps its core before it offers it: well below what schedulers grant. Costs nothing where nobody
 /// takes it.
 const STINT: Duration = Duration::from_micros(500);
@@ -47,9 +52,13 @@ struct Shared {
     tasks: AtomicPtr<Tasks<'static>>,
     panicked: AtomicBool,
     quit: AtomicBool,
+    /// Threads that take part in regions, the caller included; those with a higher number rest. [`ALL`] if not in idle time.
+    taking_part: AtomicUsize,
+    /// Threads that a region must wake. Those that rest are not among them.
     asleep: AtomicU32,
     sleep: Mutex<()>,
     wake: Condvar,
+    recall: Condvar,
 }
 
 /// A thin pointer can point to this fat one.
@@ -58,6 +67,8 @@ struct Tasks<'a>(&'a (dyn Fn(usize) + Sync));
 thread_local! {
     /// Whether this thread is inside a task: a region started there runs in place.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// When this thread offered its core last.
+    static OFFERED: Cell<Instant> = Cell::new(Instant::now());
 }
 
 impl Pool {
@@ -69,16 +80,18 @@ impl Pool {
             tasks: AtomicPtr::new(std::ptr::null_mut()),
             panicked: AtomicBool::new(false),
             quit: AtomicBool::new(false),
+            taking_part: AtomicUsize::new(ALL),
             asleep: AtomicU32::new(0),
             sleep: Mutex::new(()),
             wake: Condvar::new(),
+            recall: Condvar::new(),
         });
         let threads = (1..threads.max(1))
             .map_while(|number| {
                 let shared = Arc::clone(&shared);
                 let spawned = std::thread::Builder::new()
                     .name(format!("foretype-kernels-{number}"))
-                    .spawn(move || shared.work());
+                    .spawn(move || shared.work(number));
                 // Fewer threads are slower, not wrong.
                 spawned.inspect_err(|error| tracing::warn!("kernel thread {number}: {error}")).ok()
             })
@@ -86,9 +99,16 @@ impl Pool {
         Pool { shared, region: Mutex::new(()), threads }
     }
 
-    /// Threads that take part in a region.
+    /// Threads that can take part in a region.
     pub(super) fn threads(&self) -> usize {
         self.threads.len() + 1
+    }
+
+    /// Idle time begins, in which at most so many threads take part in a region, the caller included; or it ends.
+    pub(super) fn set_idle(&self, threads: Option<usize>) {
+        self.shared.taking_part.store(threads.unwrap_or(ALL), Ordering::SeqCst);
+        drop(self.shared.sleep.lock().unwrap_or_else(PoisonError::into_inner));
+        self.shared.recall.notify_all();
     }
 
     /// Calls `task` once with every number below `count`, on all threads, and returns when all calls have.
@@ -98,8 +118,15 @@ impl Pool {
     /// # Panics
     /// When a task panics, after the other tasks have ended.
     pub(super) fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
-        if count <= 1 || self.threads.is_empty() || INSIDE.get() {
-            (0..count).for_each(task);
+        let is_idle = self.shared.taking_part.load(Ordering::SeqCst) != ALL;
+        let alone = self.threads.is_empty() || self.shared.is_resting(1);
+        if count <= 1 || alone || INSIDE.get() {
+            for number in 0..count {
+                task(number);
+                if is_idle {
+                    offer_core();
+                }
+            }
             return;
         }
         let count = u32::try_from(count).expect("fewer than 2^32 tasks");
@@ -121,6 +148,9 @@ impl Pool {
         while shared.completed.0.load(Ordering::Acquire) != count {
             pause(&mut waited);
         }
+        if is_idle {
+            offer_core();
+        }
         if shared.panicked.load(Ordering::Relaxed) {
             resume_unwind(Box::new("a kernel task panicked"));
         }
@@ -132,6 +162,7 @@ impl Drop for Pool {
         self.shared.quit.store(true, Ordering::SeqCst);
         drop(self.shared.sleep.lock().unwrap_or_else(PoisonError::into_inner));
         self.shared.wake.notify_all();
+        self.shared.recall.notify_all();
         for thread in self.threads.drain(..) {
             // Tasks' panics are caught, so a thread ends only by returning.
             let _ = thread.join();
@@ -140,24 +171,28 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    fn work(&self) {
+    fn work(&self, number: usize) {
         let mut waited = 0;
-        let mut stint = Instant::now();
         while !self.quit.load(Ordering::Relaxed) {
-            if self.has_tasks(Ordering::Relaxed) {
+            if self.is_resting(number) {
+                self.rest(number);
+                waited = 0;
+            } else if self.has_tasks(Ordering::Relaxed) {
                 self.take_tasks();
                 waited = 0;
-                if stint.elapsed() > STINT {
-                    std::thread::yield_now();
-                    stint = Instant::now();
-                }
+                offer_core();
             } else if waited < SPINS + YIELDS {
                 pause(&mut waited);
             } else {
-                self.sleep_until_woken();
+                self.sleep_until_woken(number);
                 waited = 0;
             }
         }
+    }
+
+    /// Whether the thread with this number is left out of regions.
+    fn is_resting(&self, number: usize) -> bool {
+        number >= self.taking_part.load(Ordering::SeqCst)
     }
 
     fn has_tasks(&self, ordering: Ordering) -> bool {
@@ -191,13 +226,29 @@ impl Shared {
         }
     }
 
-    fn sleep_until_woken(&self) {
+    fn sleep_until_woken(&self, number: usize) {
         let mut guard = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
         self.asleep.fetch_add(1, Ordering::SeqCst);
-        while !self.has_tasks(Ordering::SeqCst) && !self.quit.load(Ordering::SeqCst) {
+        let is_called = || self.quit.load(Ordering::SeqCst) || self.is_resting(number);
+        while !self.has_tasks(Ordering::SeqCst) && !is_called() {
             guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
         self.asleep.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn rest(&self, number: usize) {
+        let mut guard = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.is_resting(number) && !self.quit.load(Ordering::SeqCst) {
+            guard = self.recall.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Offers the core to other threads, if that was not done just now.
+fn offer_core() {
+    if OFFERED.get().elapsed() > STINT {
+        std::thread::yield_now();
+        OFFERED.set(Instant::now());
     }
 }
 
@@ -247,6 +298,23 @@ mod tests {
             std::thread::sleep(Duration::from_millis(3));
             check_regions(&pool, 2, 8);
         }
+        std::thread::sleep(Duration::from_millis(3));
+        drop(pool);
+    }
+
+    #[test]
+    fn threads_that_are_left_out_do_nothing_and_come_back() {
+        let pool = Pool::new(3);
+        let caller = std::thread::current().id();
+        for threads in [Some(1), Some(2), None, Some(1), Some(3)] {
+            pool.set_idle(threads);
+            check_regions(&pool, 200, 8);
+            std::thread::sleep(Duration::from_millis(3));
+            pool.run(8, &|_| {
+                assert!(threads != Some(1) || std::thread::current().id() == caller);
+            });
+        }
+        pool.set_idle(Some(1));
         std::thread::sleep(Duration::from_millis(3));
         drop(pool);
     }

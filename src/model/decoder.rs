@@ -281,6 +281,12 @@ impl Network for Decoder {
         self.shape.vocabulary
     }
 
+    fn set_idle(&mut self, threads: Option<usize>) {
+        if let Ops::Kernels(kernels) = &self.ops {
+            kernels.set_idle(threads);
+        }
+    }
+
     fn kernels(&self) -> &str {
         match &self.ops {
             Ops::Kernels(kernels) => kernels.name(),

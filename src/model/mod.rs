@@ -76,6 +76,10 @@ pub trait Network: Send {
     /// Number of logits.
     fn vocabulary(&self) -> usize;
 
+    /// Nobody waits for what is computed from now on: where threads compute, at most so many, and others go first. `None`:
+    /// somebody waits.
+    fn set_idle(&mut self, _threads: Option<usize>) {}
+
     /// Name of the kernels or device in use ("avx512vnni", "cuda").
     fn kernels(&self) -> &str;
 

@@ -104,6 +104,7 @@ impl Inference {
         }
         let counters = self.mailbox.counters.clone();
         counters.busy.store(true, Ordering::Relaxed);
+        engine.set_idle(is_chore);
         let done = catch_unwind(AssertUnwindSafe(|| match job {
             Job::Complete(place, wish, interrupt) => {
                 Some(self.complete(&mut engine, &place, &wish, &interrupt))

@@ -1,6 +1,10 @@
-//! How far the model's own probabilities can be trusted: what a suggestion's are worth is fitted on holes, for the rule
-//! that says which suggestions are shown unasked.
+//! How far the model's own probabilities can be trusted: what a suggestion's are worth is learnt from holes in real packages,
+//! for the rule that says which suggestions are shown unasked.
+//!
+//! It is checked on packages that it was not learnt from: what is learnt on half of them foretells the other half's, and the
+//! other way round. What is kept is learnt from all.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,23 +12,26 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::eval::Common;
 use crate::cli::eval::holes;
 use crate::cli::eval::places::Kind;
 use crate::cli::eval::report::Cases;
 use crate::cli::eval::reserve::Data;
+use crate::cli::eval::similarity::common_prefix;
 use crate::cli::{Global, loading};
-use crate::completion;
+use crate::completion::{self, Attempt};
 use crate::model::manifest::Confidence;
 
 /// Rounds of Newton's method; it is at rest long before.
 const ROUNDS: usize = 50;
 /// Keeps the fit finite where a few cases are told apart without a fault.
 const RIDGE: f64 = 1e-3;
-/// Estimated probabilities at which the table shows what is left.
-const BARS: &[f32] = &[0.0, 0.0005, 0.002, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
+/// Settings of eagerness at which the table shows what is left; 0.5 is the default.
+const EAGERNESS: &[f32] = &[0.0, 0.1, 0.25, 0.4, 0.5, 0.75, 1.0];
+/// Parts of equally many suggestions in which foretold and seen shares are compared.
+const BINS: usize = 5;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -40,92 +47,199 @@ pub struct Arguments {
     common: Common,
 }
 
-/// One suggestion: how sure the model was of it, and whether its first line was right.
-#[derive(Clone, Copy, Debug, Serialize)]
+/// One suggestion: how sure the model was of it, and how much of it was right.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Shown {
     mean: f32,
     least: f32,
+    /// Its first line was.
     right: bool,
+    /// Characters at its beginning that were: they would be typed along it.
+    along: usize,
 }
+
+/// For `--cases`.
+#[derive(Serialize)]
+struct Case<'a> {
+    half: usize,
+    language: &'a str,
+    package: &'a str,
+    #[serde(flatten)]
+    shown: Shown,
+}
+
+/// The holes of half of the packages.
+#[derive(Default)]
+struct Half {
+    packages: BTreeSet<String>,
+    holes: usize,
+    shown: Vec<Shown>,
+}
+
+/// A suggestion with the probability of being right that was foretold without its package.
+type Foretold = (f32, Shown);
 
 pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { data, kind, manifest, common } = arguments;
     let settings = global.settings();
     let mut engine = loading::engine(&settings)?;
     let mut cases = Cases::create(common)?;
-    let (mut holes, mut shown) = (0, Vec::new());
+    let mut halves: [Half; 2] = Default::default();
     for part in data.read()? {
-        for kind in kind {
-            for hole in holes::chosen(&part, *kind, common) {
-                holes += 1;
-                let attempt = hole.fill(&part, *kind, &mut engine, &settings)?;
-                let Some(suggestion) = attempt.suggestion else { continue };
-                let right = first_line(&suggestion.text) == first_line(hole.expected());
-                let case = Shown { mean: attempt.mean_logprob, least: attempt.min_logprob, right };
-                cases.write(&case)?;
-                shown.push(case);
+        for (number, part) in part.halves().iter().enumerate() {
+            let half = &mut halves[number];
+            for kind in kind {
+                for hole in holes::chosen(part, *kind, common) {
+                    half.holes += 1;
+                    half.packages.insert(format!("{}/{}", part.name, hole.package()));
+                    let attempt = hole.fill(part, *kind, &mut engine, &settings)?;
+                    let Some(suggestion) = &attempt.suggestion else { continue };
+                    let shown = Shown::of(&attempt, &suggestion.text, hole.expected());
+                    let (language, package) = (part.name.as_str(), hole.package());
+                    cases.write(&Case { half: number, language, package, shown })?;
+                    half.shown.push(shown);
+                }
             }
         }
     }
-    anyhow::ensure!(shown.len() >= 20, "{} suggestions are too few to learn from", shown.len());
-    let fitted = fit(&shown);
+    let fewest = halves.iter().map(|half| half.shown.len()).min().unwrap_or(0);
+    anyhow::ensure!(fewest >= 20, "{fewest} suggestions in half of the packages are too few to learn from");
+    let foretold = foretold(&halves);
+    let fitted = fit(&halves.each_ref().map(|half| half.shown.as_slice()).concat());
     if let Some(path) = manifest {
         write(path, fitted)?;
     }
+    let model = common.model_name(engine.manifest());
+    let holes: usize = halves.iter().map(|half| half.holes).sum();
+    let rows: Vec<Row> = EAGERNESS.iter().map(|eagerness| Row::of(*eagerness, holes, &foretold)).collect();
+    let bins = calibration(&foretold);
     let mut out = std::io::stdout().lock();
     if common.json {
-        let rows: Vec<_> = BARS.iter().map(|bar| Row::of(*bar, &shown, holes, fitted)).collect();
-        let model = common.model_name(engine.manifest());
-        writeln!(out, "{}", json!({"model": model, "holes": holes, "confidence": fitted, "rows": rows}))?;
+        let halves = halves.each_ref().map(Half::report);
+        let report = json!({
+            "model": model, "holes": holes, "halves": halves, "confidence": fitted, "calibration": bins, "rows": rows,
+        });
+        writeln!(out, "{report}")?;
     } else {
-        let model = common.model_name(engine.manifest());
-        writeln!(out, "confidence: {model}, {holes} holes, {} suggestions\n", shown.len())?;
-        writeln!(out, "{}\n\n{}", table(&shown, holes, fitted), section(fitted))?;
+        writeln!(out, "confidence: {model}, {holes} holes, {} suggestions", foretold.len())?;
+        let [first, second] = halves.each_ref().map(|half| half.packages.len());
+        writeln!(
+            out,
+            "{first} packages foretold by what was learnt on {second} others, and these by those\n"
+        )?;
+        writeln!(out, "{}\n\n{}\n\n{}", calibration_table(&bins), table(&rows), section(fitted))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is left above a bar.
+impl Shown {
+    fn of(attempt: &Attempt, text: &str, expected: &str) -> Self {
+        Self {
+            mean: attempt.mean_logprob,
+            least: attempt.min_logprob,
+            right: first_line(text) == first_line(expected),
+            along: common_prefix(first_line(text), first_line(expected)),
+        }
+    }
+}
+
+impl Half {
+    fn report(&self) -> Value {
+        let Self { packages, holes, shown } = self;
+        json!({"packages": packages, "holes": holes, "suggestions": shown.len(), "confidence": fit(shown)})
+    }
+}
+
+/// Each half's suggestions by what was learnt on the other.
+fn foretold(halves: &[Half; 2]) -> Vec<Foretold> {
+    let [first, second] = halves;
+    let of = |half: &Half, other: &Half| -> Vec<Foretold> {
+        let learnt = fit(&other.shown);
+        half.shown.iter().map(|case| (learnt.probability(case.mean, case.least), *case)).collect()
+    };
+    [of(first, second), of(second, first)].concat()
+}
+
+/// Suggestions of about the same foretold probability.
+#[derive(Serialize)]
+struct Bin {
+    suggestions: usize,
+    /// Mean of the probabilities.
+    foretold: f64,
+    /// The share that was right.
+    seen: f64,
+}
+
+/// The suggestions by their foretold probability, in parts of equal size, the lowest first.
+fn calibration(cases: &[Foretold]) -> Vec<Bin> {
+    let mut cases = cases.to_vec();
+    cases.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let bin = |number: usize| {
+        let cases = &cases[number * cases.len() / BINS..(number + 1) * cases.len() / BINS];
+        let count = cases.len().max(1) as f64;
+        Bin {
+            suggestions: cases.len(),
+            foretold: cases.iter().map(|(foretold, _)| f64::from(*foretold)).sum::<f64>() / count,
+            seen: cases.iter().filter(|(_, case)| case.right).count() as f64 / count,
+        }
+    };
+    (0..BINS).map(bin).collect()
+}
+
+/// What is shown unasked at an eagerness.
 #[derive(Serialize)]
 struct Row {
-    bar: f32,
-    /// The eagerness at which the product has this bar.
     eagerness: f32,
+    /// The probability that it asks for.
+    least: f32,
     /// Of all holes.
     shown: f64,
     /// Of what is shown.
     right: f64,
     /// Of all that would have been right.
     kept: f64,
+    /// Of all characters that could be typed along.
+    along: f64,
 }
 
 impl Row {
-    fn of(bar: f32, shown: &[Shown], holes: usize, fitted: Confidence) -> Self {
-        let left = shown.iter().filter(|case| fitted.probability(case.mean, case.least) >= bar);
-        let (left, right) =
-            left.fold((0, 0), |(left, right), case| (left + 1, right + usize::from(case.right)));
-        let all_right = shown.iter().filter(|case| case.right).count();
+    fn of(eagerness: f32, holes: usize, cases: &[Foretold]) -> Self {
+        let least = completion::asked_for(eagerness);
+        let left = cases.iter().filter(|(foretold, _)| *foretold >= least);
+        let left: Vec<&Shown> = left.map(|(_, case)| case).collect();
+        let right = left.iter().filter(|case| case.right).count();
+        let all_right = cases.iter().filter(|(_, case)| case.right).count();
+        let along: usize = left.iter().map(|case| case.along).sum();
+        let all_along: usize = cases.iter().map(|(_, case)| case.along).sum();
         let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
-        let eagerness = completion::eagerness_for(bar);
         Self {
-            bar,
             eagerness,
-            shown: share(left, holes),
-            right: share(right, left),
+            least,
+            shown: share(left.len(), holes),
+            right: share(right, left.len()),
             kept: share(right, all_right),
+            along: share(along, all_along),
         }
     }
 }
 
-fn table(shown: &[Shown], holes: usize, fitted: Confidence) -> String {
+fn calibration_table(bins: &[Bin]) -> String {
+    let mut text = format!("{:>12}{:>14}{:>12}", "suggestions", "foretold, %", "right, %");
+    for Bin { suggestions, foretold, seen } in bins {
+        text += &format!("\n{suggestions:>12}{:>14.1}{:>12.1}", 100.0 * foretold, 100.0 * seen);
+    }
+    text
+}
+
+fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:>12}{:>12}{:>12}{:>14}{:>12}",
-        "at least", "eagerness", "shown, %", "of it right, %", "kept, %"
+        "{:>9}{:>11}{:>11}{:>17}{:>11}{:>17}",
+        "eagerness", "at least", "shown, %", "of it right, %", "kept, %", "typed along, %"
     );
-    for bar in BARS {
-        let Row { bar, eagerness, shown, right, kept } = Row::of(*bar, shown, holes, fitted);
-        let [shown, right, kept] = [shown, right, kept].map(|share| 100.0 * share);
-        text += &format!("\n{bar:>12.4}{eagerness:>12.2}{shown:>12.1}{right:>14.1}{kept:>12.1}");
+    for Row { eagerness, least, shown, right, kept, along } in rows {
+        let [shown, right, kept, along] = [shown, right, kept, along].map(|share| 100.0 * share);
+        text +=
+            &format!("\n{eagerness:>9.2}{least:>11.4}{shown:>11.1}{right:>17.1}{kept:>11.1}{along:>17.1}");
     }
     text
 }
@@ -210,7 +324,8 @@ mod tests {
         // The surer the model is, the more often it is right: at a mean of -1 half of the time.
         let case = |number: u32| {
             let mean = -((number % 20) as f32) / 10.0;
-            Shown { mean, least: 2.0 * mean, right: (number / 20) as f32 <= 20.0 + 15.0 * (mean + 1.0) }
+            let right = (number / 20) as f32 <= 20.0 + 15.0 * (mean + 1.0);
+            Shown { mean, least: 2.0 * mean, right, along: 1 }
         };
         (0..800).map(case).collect()
     }
@@ -227,12 +342,35 @@ mod tests {
         }
     }
 
+    /// Two halves that are alike, so that each foretells the other.
+    fn checked() -> Vec<Foretold> {
+        foretold(&[(); 2].map(|()| Half { holes: 500, shown: cases(), ..Half::default() }))
+    }
+
     #[test]
-    fn a_higher_bar_shows_less_and_more_of_it_is_right() {
-        let (cases, fitted) = (cases(), fit(&cases()));
-        let rows: Vec<Row> = BARS.iter().map(|bar| Row::of(*bar, &cases, 1000, fitted)).collect();
-        assert_eq!((rows[0].shown, rows[0].kept), (0.8, 1.0));
-        assert!(rows.windows(2).all(|pair| pair[1].shown <= pair[0].shown && pair[1].right >= pair[0].right));
+    fn more_eagerness_shows_more_and_less_of_it_is_right() {
+        let cases = checked();
+        let row = |eagerness: &f32| Row::of(*eagerness, 2000, &cases);
+        let rows: Vec<Row> = EAGERNESS.iter().map(row).collect();
+        let last = rows.last().unwrap();
+        assert_eq!((last.shown, last.kept, last.along), (0.8, 1.0, 1.0));
+        assert!(rows.windows(2).all(|pair| pair[1].shown >= pair[0].shown && pair[1].right <= pair[0].right));
+        assert!(rows[0].right > last.right);
+    }
+
+    #[test]
+    fn bins_hold_all_and_see_what_was_foretold() {
+        let bins = calibration(&checked());
+        assert_eq!(bins.iter().map(|bin| bin.suggestions).collect::<Vec<_>>(), [320; BINS]);
+        assert!(bins.iter().all(|bin| (bin.foretold - bin.seen).abs() < 0.1));
+        assert!(bins.windows(2).all(|pair| pair[1].foretold > pair[0].foretold));
+    }
+
+    #[test]
+    fn what_one_half_says_is_not_learnt_from_itself() {
+        let sure = |right| Half { shown: vec![Shown { right, ..Shown::default() }; 40], ..Half::default() };
+        let foretold = foretold(&[sure(true), sure(false)]);
+        assert!(foretold.iter().all(|(foretold, case)| (*foretold < 0.1) == case.right), "{foretold:?}");
     }
 
     #[test]

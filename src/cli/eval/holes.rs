@@ -53,6 +53,11 @@ pub struct Hole<'a> {
 }
 
 impl Hole<'_> {
+    /// The package that it is in.
+    pub fn package(&self) -> &str {
+        &self.file.package
+    }
+
     /// What was cut out.
     pub fn expected(&self) -> &str {
         &self.file.text[self.range.clone()]

@@ -27,8 +27,23 @@ pub struct Part {
     pub files: Vec<SourceFile>,
 }
 
+impl Part {
+    /// The files of every second package, and those of the others: what is learnt on one half can be checked on the other.
+    pub fn halves(self) -> [Self; 2] {
+        let mut packages: Vec<String> = self.files.iter().map(|file| file.package.clone()).collect();
+        packages.dedup();
+        let is_second = |file: &SourceFile| {
+            packages.iter().position(|package| *package == file.package).is_some_and(|place| place % 2 == 1)
+        };
+        let (second, first) = self.files.into_iter().partition(is_second);
+        [first, second].map(|files| Self { name: self.name.clone(), language: self.language, files })
+    }
+}
+
 /// One source file.
 pub struct SourceFile {
+    /// The folder of its package, below the language's.
+    pub package: String,
     pub path: PathBuf,
     pub text: String,
 }
@@ -49,7 +64,10 @@ impl Data {
             let language = languages::by_id(&name)
                 .with_context(|| format!("{} is not named as a language", folder.display()))?;
             let mut files = Vec::new();
-            collect(&folder, &mut files)?;
+            for package in entries(&folder)? {
+                let name = package.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                collect(&package, &name, &mut files)?;
+            }
             if !files.is_empty() {
                 parts.push(Part { name, language, files });
             }
@@ -68,13 +86,34 @@ fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn collect(folder: &Path, files: &mut Vec<SourceFile>) -> anyhow::Result<()> {
-    for path in entries(folder)? {
-        if path.is_dir() {
-            collect(&path, files)?;
-        } else if let Ok(text) = fs::read_to_string(&path) {
-            files.push(SourceFile { path, text: text.replace("\r\n", "\n") });
-        }
+fn collect(path: &Path, package: &str, files: &mut Vec<SourceFile>) -> anyhow::Result<()> {
+    if path.is_dir() {
+        return entries(path)?.iter().try_for_each(|path| collect(path, package, files));
+    }
+    if let Ok(text) = fs::read_to_string(path) {
+        let text = text.replace("\r\n", "\n");
+        files.push(SourceFile { package: package.to_owned(), path: path.to_owned(), text });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_in_one_half_alone() {
+        let file = |package: &str, name: &str| SourceFile {
+            package: package.to_owned(),
+            path: PathBuf::from(name),
+            text: String::new(),
+        };
+        let files = vec![file("a", "1"), file("a", "2"), file("b", "3"), file("c", "4"), file("d", "5")];
+        let language = languages::by_id("rust").unwrap();
+        let halves = Part { name: "rust".to_owned(), language, files }.halves();
+        let names = halves.map(|half| {
+            half.files.iter().map(|file| file.path.display().to_string()).collect::<Vec<_>>().concat()
+        });
+        assert_eq!(names, ["124", "35"]);
+    }
 }
