@@ -1,10 +1,12 @@
 //! The vector operations that every kernel is written in, once for all instruction levels.
 //!
-//! A vector has sixteen lanes at every level: one AVX-512 register, two AVX2 registers or an array. Kernels are
+//! A vector has sixteen lanes at every level: one AVX-512 register, two AVX2 registers, four of NEON or an array. Kernels are
 //! generic functions over [`Isa`], marked `#[inline(always)]`; each level instantiates them inside functions that
 //! carry its `#[target_feature]` (see `routines.rs`), so the operations below become single instructions there.
 
 use half::f16;
+
+use super::tile::{self, Block};
 
 /// Lanes of a vector, and rows of a group of packed weights.
 pub(super) const LANES: usize = 16;
@@ -15,7 +17,7 @@ pub(super) const LANES: usize = 16;
 /// Every method may use instructions of its level: call it only where the CPU has them, and inline it into a
 /// function with the matching `#[target_feature]`. Pointers must be valid for the sixteen elements (or 64 bytes of
 /// weights) that a method reads or writes; they need no alignment except for weights, which lie on 64 bytes.
-pub(super) trait Isa {
+pub(super) trait Isa: Sized {
     /// Sixteen `f32`.
     type Floats: Copy;
     /// Sixteen `i32` sums, or what the level accumulates in before [`Isa::sums`].
@@ -66,6 +68,15 @@ pub(super) trait Isa {
     unsafe fn dot_nibbles(sums: Self::Sums, weights: Self::Weights, activations: i32) -> Self::Sums;
     /// The same for bytes of weights, which are stored with an offset of 128.
     unsafe fn dot_bytes(sums: Self::Sums, weights: Self::Weights, activations: i32) -> Self::Sums;
+    /// Adds a block's products to the sums of each group and token; a level may do so in another order.
+    #[inline(always)]
+    unsafe fn dot_block<const BITS: usize, const HALF: usize, const GROUPS: usize, const TOKENS: usize>(
+        block: &Block,
+        dots: &mut [[Self::Sums; TOKENS]; GROUPS],
+    ) {
+        // SAFETY: the caller vouches for the level and the block.
+        unsafe { tile::dot_block::<Self, BITS, HALF, GROUPS, TOKENS>(block, dots) }
+    }
     unsafe fn sums_of_nibbles(sums: Self::Sums, correction: i32) -> Self::Floats;
     unsafe fn sums_of_bytes(sums: Self::Sums) -> Self::Floats;
     /// The same sums, at this place of the program: the compiler may not compute them earlier or later.

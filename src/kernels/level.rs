@@ -9,6 +9,12 @@ pub enum Level {
     AvxVnni,
     /// AVX2 with FMA and F16C.
     Avx2,
+    /// NEON with the dot products and the matrix products of I8MM.
+    NeonI8mm,
+    /// NEON with the dot products.
+    NeonDotProd,
+    /// NEON.
+    Neon,
     /// Plain Rust.
     Scalar,
 }
@@ -18,7 +24,15 @@ pub const LEVEL_VARIABLE: &str = "FORETYPE_KERNELS";
 
 impl Level {
     /// Every level, the fastest first.
-    pub const ALL: [Level; 4] = [Level::Avx512Vnni, Level::AvxVnni, Level::Avx2, Level::Scalar];
+    pub const ALL: [Level; 7] = [
+        Level::Avx512Vnni,
+        Level::AvxVnni,
+        Level::Avx2,
+        Level::NeonI8mm,
+        Level::NeonDotProd,
+        Level::Neon,
+        Level::Scalar,
+    ];
 
     /// The name, as `FORETYPE_KERNELS` takes it.
     pub fn name(self) -> &'static str {
@@ -26,6 +40,9 @@ impl Level {
             Level::Avx512Vnni => "avx512vnni",
             Level::AvxVnni => "avxvnni",
             Level::Avx2 => "avx2",
+            Level::NeonI8mm => "i8mm",
+            Level::NeonDotProd => "dotprod",
+            Level::Neon => "neon",
             Level::Scalar => "scalar",
         }
     }
@@ -39,9 +56,15 @@ impl Level {
             Level::AvxVnni => super::avx2::is_vnni_available(),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => super::avx2::is_available(),
-            #[cfg(not(target_arch = "x86_64"))]
-            Level::Avx512Vnni | Level::AvxVnni | Level::Avx2 => false,
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonI8mm => super::neon::has_matrix_products(),
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonDotProd => super::neon::has_dot_products(),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => super::neon::is_available(),
             Level::Scalar => true,
+            // Another architecture's.
+            _ => false,
         }
     }
 

@@ -27,6 +27,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod isa;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 
 #[cfg(test)]
@@ -52,6 +54,12 @@ routines!(AVX512, avx512::Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni
 routines!(AVX_VNNI, avx2::Avx2<true>, "avx2,fma,f16c,avxvnni");
 #[cfg(target_arch = "x86_64")]
 routines!(AVX2, avx2::Avx2<false>, "avx2,fma,f16c");
+#[cfg(target_arch = "aarch64")]
+routines!(NEON_I8MM, neon::Neon<neon::DotProducts<true>>, "neon,dotprod,i8mm");
+#[cfg(target_arch = "aarch64")]
+routines!(NEON_DOTPROD, neon::Neon<neon::DotProducts<false>>, "neon,dotprod");
+#[cfg(target_arch = "aarch64")]
+routines!(NEON, neon::Neon<neon::LongProducts>, "neon");
 routines!(SCALAR, scalar::Scalar);
 
 /// The kernels of one instruction level and their threads. Share it by `Arc`; it can be used from several threads,
@@ -100,6 +108,12 @@ impl Kernels {
             Level::AvxVnni => &AVX_VNNI,
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => &AVX2,
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonI8mm => &NEON_I8MM,
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonDotProd => &NEON_DOTPROD,
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => &NEON,
             _ => &SCALAR,
         };
         Kernels { level, routines, pool: Pool::new(threads), scratch: Mutex::default() }

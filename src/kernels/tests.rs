@@ -435,6 +435,33 @@ fn rope_of_many_tokens_takes_the_angles_of_each() {
 }
 
 #[test]
+fn every_level_rounds_activations_to_the_same_bytes() {
+    const COLUMNS: usize = 96;
+    let mut x = Numbers(13).floats(COLUMNS);
+    // Ties: the scale is 1, every other value lies between two whole numbers.
+    for (index, value) in x[..32].iter_mut().enumerate() {
+        *value = if index == 0 { -127.0 } else { index as f32 - 15.5 };
+    }
+    let rounded = |kernels: &Kernels| {
+        let mut tile = layout::AlignedBytes::zeroed(COLUMNS.div_ceil(64) * 2 * layout::ACTIVATION_BYTES);
+        // SAFETY: the level is available, the values are there, and the tile has room for one token.
+        unsafe {
+            let (from, to) = (x.as_ptr(), tile.as_mut_ptr());
+            (kernels.routines.quantize_token)(layout::Encoding::EightBit, from, COLUMNS, to, 1, 0);
+        }
+        tile.as_slice().to_vec()
+    };
+    let scalar = rounded(&Kernels::with_level(1, Level::Scalar).unwrap());
+    assert_eq!(
+        scalar[8..16].iter().map(|byte| *byte as i8).collect::<Vec<_>>(),
+        [-127, -14, -14, -12, -12, -10, -10, -8]
+    );
+    for kernels in all_kernels() {
+        assert_eq!(rounded(&kernels), scalar, "{}", kernels.name());
+    }
+}
+
+#[test]
 fn activations_of_any_size_give_finite_products() {
     for kernels in all_kernels() {
         let ones = f16::ONE.to_le_bytes().repeat(64);

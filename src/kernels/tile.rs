@@ -136,33 +136,8 @@ unsafe fn multiply_block<
                 dots[group][token] = I::start(correction(token));
             }
         }
-        for j in 0..VECTORS {
-            let mut vectors = [I::weights(weights.add(encoding.weights_offset() + j * 64)); GROUPS];
-            for group in 0..GROUPS {
-                let block = weights.add(group * group_stride + encoding.weights_offset());
-                if GROUPS == 1 && (HALF == 0 || BITS == 8) {
-                    I::prefetch(block.wrapping_add(PREFETCH_BYTES + (HALF * VECTORS + j) * 64));
-                }
-                vectors[group] = match (BITS, HALF) {
-                    (4, 0) => I::low_nibbles(I::weights(block.add(j * 64))),
-                    (4, _) => I::high_nibbles(I::weights(block.add(j * 64))),
-                    _ => I::weights(block.add((HALF * VECTORS + j) * 64)),
-                };
-            }
-            for token in 0..TOKENS {
-                let value = values.add(j * TOKENS + token).read_unaligned();
-                for group in 0..GROUPS {
-                    let dot = &mut dots[group][token];
-                    // Pinned, because the compiler would take one sum after the other, each waiting for itself, and spill
-                    // the vectors that it keeps meanwhile.
-                    *dot = I::pin(if BITS == 4 {
-                        I::dot_nibbles(*dot, vectors[group], value)
-                    } else {
-                        I::dot_bytes(*dot, vectors[group], value)
-                    });
-                }
-            }
-        }
+        let block = Block { weights: weights.add(encoding.weights_offset()), group_stride, values };
+        I::dot_block::<BITS, HALF, GROUPS, TOKENS>(&block, &mut dots);
         for group in 0..GROUPS {
             let chunk = weights.add(group * group_stride).cast::<f16>();
             let weight_scale = I::load_half(chunk.add(HALF * LANES));
@@ -180,6 +155,103 @@ unsafe fn multiply_block<
                 for token in 0..TOKENS {
                     let sum = I::splat(f32::from_bits(*corrections.add(token) as u32));
                     sums[group][token] = I::fma(minimum, sum, sums[group][token]);
+                }
+            }
+        }
+    }
+}
+
+/// What the products of a block of 32 columns are made from.
+pub(super) struct Block {
+    /// The first group's weights, of both blocks of the chunk.
+    weights: *const u8,
+    group_stride: usize,
+    /// `[j: 0..8][tokens]`, four columns each.
+    pub(super) values: *const i32,
+}
+
+impl Block {
+    /// Asks for what a later block has in the place of vector `j`, if the weights are one stream.
+    ///
+    /// # Safety
+    /// The level must be available.
+    #[inline(always)]
+    pub(super) unsafe fn prefetch<I: Isa, const BITS: usize, const HALF: usize, const GROUPS: usize>(
+        &self,
+        j: usize,
+    ) {
+        if GROUPS == 1 && (HALF == 0 || BITS == 8) {
+            // SAFETY: the caller's promise; the address need not be valid.
+            unsafe { I::prefetch(self.weights.wrapping_add(PREFETCH_BYTES + (HALF * VECTORS + j) * 64)) };
+        }
+    }
+
+    /// Vector `j` of a group's weights.
+    ///
+    /// # Safety
+    /// The level must be available, and the vector exist.
+    #[inline(always)]
+    pub(super) unsafe fn weights<I: Isa, const BITS: usize, const HALF: usize>(
+        &self,
+        group: usize,
+        j: usize,
+    ) -> I::Weights {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let block = self.weights.add(group * self.group_stride);
+            match (BITS, HALF) {
+                (4, 0) => I::low_nibbles(I::weights(block.add(j * 64))),
+                (4, _) => I::high_nibbles(I::weights(block.add(j * 64))),
+                _ => I::weights(block.add((HALF * VECTORS + j) * 64)),
+            }
+        }
+    }
+
+    /// The four activations of a token that belong to vector `j`.
+    ///
+    /// # Safety
+    /// They must exist.
+    #[inline(always)]
+    pub(super) unsafe fn value<const TOKENS: usize>(&self, j: usize, token: usize) -> i32 {
+        // SAFETY: the caller's promise.
+        unsafe { self.values.add(j * TOKENS + token).read_unaligned() }
+    }
+}
+
+/// Adds a block's products to the sums of each group and token, one vector of weights after the other.
+///
+/// # Safety
+/// The level must be available, and the block have these groups and tokens.
+#[inline(always)]
+pub(super) unsafe fn dot_block<
+    I: Isa,
+    const BITS: usize,
+    const HALF: usize,
+    const GROUPS: usize,
+    const TOKENS: usize,
+>(
+    block: &Block,
+    dots: &mut [[I::Sums; TOKENS]; GROUPS],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for j in 0..VECTORS {
+            block.prefetch::<I, BITS, HALF, GROUPS>(j);
+            let mut vectors = [block.weights::<I, BITS, HALF>(0, j); GROUPS];
+            for group in 1..GROUPS {
+                vectors[group] = block.weights::<I, BITS, HALF>(group, j);
+            }
+            for token in 0..TOKENS {
+                let value = block.value::<TOKENS>(j, token);
+                for group in 0..GROUPS {
+                    let dot = &mut dots[group][token];
+                    // Pinned, because the compiler would take one sum after the other, each waiting for itself, and spill
+                    // the vectors that it keeps meanwhile.
+                    *dot = I::pin(if BITS == 4 {
+                        I::dot_nibbles(*dot, vectors[group], value)
+                    } else {
+                        I::dot_bytes(*dot, vectors[group], value)
+                    });
                 }
             }
         }
@@ -254,13 +326,13 @@ const fn starts_at_zero<I: Isa, const BITS: usize>() -> bool {
 #[inline(always)]
 #[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read through it
 fn opaque(pointer: *const u8) -> *const u8 {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
     {
         let mut pointer = pointer;
         // SAFETY: no instruction at all.
         unsafe { std::arch::asm!("/* {0} */", inout(reg) pointer, options(nomem, nostack, preserves_flags)) };
         pointer
     }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
     pointer
 }
