@@ -233,9 +233,8 @@ impl Engine {
                 Err(Stopped::Failed(error)) => return Err(error),
             };
             for (row, next) in rows.chunks_exact(vocabulary).zip(&mut next) {
-                let likeliest = sampler::likeliest(row)?;
-                let [logprob, best] = [next, likeliest].map(|token| sampler::logprob(row, token));
-                scores.push(Score { logprob: logprob?, likeliest: likeliest as u32, best: best? });
+                let (likeliest, best) = sampler::likeliest(row)?;
+                scores.push(Score { logprob: sampler::logprob(row, next)?, likeliest, best });
             }
         }
         Ok(scores)

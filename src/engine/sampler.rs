@@ -18,14 +18,6 @@ pub fn logprob(logits: &[f32], token: usize) -> anyhow::Result<f32> {
     Ok(logits[token] - highest - total(logits, highest).ln())
 }
 
-/// The likeliest token, which writing chooses.
-///
-/// # Errors
-/// As [`Sampler::choose`].
-pub fn likeliest(logits: &[f32]) -> anyhow::Result<usize> {
-    Ok(greatest(logits)?.0)
-}
-
 /// Place and value of the greatest, if they are numbers.
 fn greatest(logits: &[f32]) -> anyhow::Result<(usize, f32)> {
     let (best, highest) = argmax(logits);
