@@ -258,9 +258,15 @@ impl Engine {
     /// Whether nobody waits for what is computed from now on. A processor is left to others then and the rest offered
     /// to them all the time, and prompts are read in small steps, because the next key takes away what is half done.
     pub fn set_idle(&mut self, idle: bool) {
+        if idle == self.idle {
+            return;
+        }
         self.idle = idle;
-        let processors = std::thread::available_parallelism().map_or(1, |processors| processors.get());
-        self.ledger.set_idle(idle.then(|| load::idle_threads(self.threads, processors)));
+        // Asking for the processors reads files, so no request that somebody waits for does it.
+        self.ledger.set_idle(idle.then(|| {
+            let processors = std::thread::available_parallelism().map_or(1, |processors| processors.get());
+            load::idle_threads(self.threads, processors)
+        }));
     }
 
     /// Guess tokens and check several in one pass (as at the start), or write one after the other: the text is the same.
