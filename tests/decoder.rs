@@ -16,6 +16,7 @@ use foretype::kernels::Kernels;
 use foretype::model::decoder::Decoder;
 use foretype::model::families::Shape;
 use foretype::model::gguf::GgufFile;
+use foretype::model::kv_cache::KvKind;
 use foretype::model::ops::Ops;
 use foretype::model::weights::Weights;
 use foretype::model::{Network, Stopped};
@@ -51,8 +52,12 @@ impl Oracle {
 }
 
 fn load(path: &Path, ops: Ops) -> Decoder {
+    load_with(path, ops, KvKind::F16)
+}
+
+fn load_with(path: &Path, ops: Ops, kv_cache: KvKind) -> Decoder {
     let file = GgufFile::open(path).unwrap();
-    let shape = Shape::of_gguf(&file).unwrap();
+    let shape = Shape { kv_cache, ..Shape::of_gguf(&file).unwrap() };
     Decoder::load(&Weights::Gguf(file), shape, ops, 512, &mut |_| ()).unwrap()
 }
 
@@ -227,8 +232,31 @@ fn logits_after_each_token_are_those_of_reading_one_by_one() {
 }
 
 #[test]
+fn a_cache_of_bytes_is_half_as_large_and_changes_little() {
+    let (_folder, path) = tiny("bytes", Tiny::default());
+    let tokens = some_tokens(200);
+    let [halves, bytes] = [KvKind::F16, KvKind::Int8].map(|kind| {
+        let mut decoder = load_with(&path, Ops::Kernels(Kernels::new(2)), kind);
+        for part in [&tokens[..120], &tokens[120..121], &tokens[121..]] {
+            decoder.extend(part, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+        }
+        (decoder.logits().to_vec(), decoder.memory().kv_cache)
+    });
+    let difference = distance(&bytes.0, &halves.0);
+    assert!(difference > 0.0 && difference < 5e-2, "distance {difference}");
+    let share = bytes.1 as f32 / halves.1 as f32;
+    assert!((0.5..0.7).contains(&share), "{share} of the memory");
+}
+
+#[test]
 fn slots_keep_their_tokens_and_lend_their_beginnings() {
+    slots(KvKind::F16);
+    slots(KvKind::Int8);
+}
+
+fn slots(kind: KvKind) {
     let (_folder, path) = tiny("slots", Tiny::default());
+    let load = |path: &Path, ops: Ops| load_with(path, ops, kind);
     let (first, second) = (some_tokens(40), some_tokens(70)[40..].to_vec());
     let extend = |decoder: &mut Decoder, tokens: &[u32]| {
         decoder.extend(tokens, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));

@@ -101,7 +101,7 @@ pub fn measure(engine: &mut Engine, prompt: usize, generate: usize, repeat: usiz
         engine.read(read, &Interrupt::new())?;
         prefills.push(prompt as f64 / started.elapsed().as_secs_f64());
         let started = Instant::now();
-        engine.follow(written)?;
+        engine.follow(written, 1)?;
         decodes.push(generate as f64 / started.elapsed().as_secs_f64());
     }
     Ok(Speed { prefill: median(prefills), decode: median(decodes) })

@@ -14,7 +14,7 @@ pub struct Options {
     pub model: Option<String>,
     /// Where the model runs. `auto` takes a GPU if this build supports one and it is there, else the CPU.
     pub device: Option<DeviceChoice>,
-    /// Threads that compute on the CPU. 0: chosen from the machine's physical cores.
+    /// Threads that compute on the CPU. 0: as many as make it faster, measured at the first start.
     #[schemars(range(min = 0, max = 256))]
     pub threads: Option<usize>,
     /// Milliseconds that a suggestion may take. From this and the machine's measured speed follows how much of the file is read and how much is written.

@@ -8,7 +8,7 @@ use etcetera::BaseStrategy;
 
 use crate::config::DeviceChoice;
 use crate::engine::tokenizer::Tokenizer;
-use crate::engine::{Engine, Flow, Limits, Prompt, Rates};
+use crate::engine::{Engine, Flow, Limits, Prompt, Rates, default_threads};
 use crate::interrupt::Interrupt;
 use crate::kernels::Kernels;
 use crate::model::decoder::Decoder;
@@ -39,7 +39,8 @@ impl Engine {
             Ops::Kernels(kernels) => kernels.threads(),
             Ops::Candle(_) => 1,
         };
-        let (weights, shape, tokenizer) = open(files)?;
+        let (weights, mut shape, tokenizer) = open(files)?;
+        shape.kv_cache = files.manifest.kv_cache;
         let folder = packed_folder();
         let decoder = Decoder::load_packed(&weights, shape, ops, CAPACITY, folder.as_deref(), progress)?;
         let mut engine = Self::with_network(Box::new(decoder), tokenizer, files.manifest.clone());
@@ -48,15 +49,14 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Run a little text through the model: its pages get touched and its rates known.
+    /// Run a token through the model, so that its pages get touched, and then a little text, so that its rates are known.
     fn measure(&mut self) -> anyhow::Result<()> {
-        const SAMPLE: &str = "fn main() {\n    let mut values = Vec::new();\n    for index in 0..10 {\n        values.push(index * 2);\n    }\n    println!(\"{values:?}\");\n}\n";
+        const SAMPLE: &str = "fn main() {\n    let mut values = Vec::new();\n    for index in 0..10 {\n        values.push(index * 2);\n    }\n}\n";
         let prompt = self.tokenize(SAMPLE);
-        let limits = Limits { max_tokens: 4, time: None };
-        for _ in 0..2 {
-            self.ledger.forget();
-            self.run(Prompt::of(&prompt), limits, &Interrupt::new(), &mut |_| Flow::Continue)?;
-        }
+        self.follow(&prompt[..1], 1)?;
+        self.ledger.forget();
+        let limits = Limits { max_tokens: 3, time: None };
+        self.run(Prompt::of(&prompt), limits, &Interrupt::new(), &mut |_| Flow::Continue)?;
         self.ledger.forget();
         Ok(())
     }
@@ -122,20 +122,6 @@ fn any_gpu() -> Option<Device> {
     cuda.or_else(|| candle_core::utils::metal_is_available().then(|| Device::new_metal(0).ok()).flatten())
 }
 
-/// Physical cores: two threads of one core share its multipliers. One is left to the editor where there are many.
-pub fn default_threads() -> usize {
-    match num_cpus::get_physical() {
-        cores @ 0..=2 => cores.max(1),
-        cores => (cores - 1).min(8),
-    }
-}
-
-/// Threads that compute while nobody waits, of so many: one processor is left free for a key that is answered from memory. It
-/// would have to wait for milliseconds until the system takes one from a thread that computes.
-pub(super) fn idle_threads(threads: usize, processors: usize) -> usize {
-    threads.min(processors.saturating_sub(1)).max(1)
-}
-
 impl Default for Rates {
     fn default() -> Self {
         Self { prefill: 500.0, decode: 50.0 }
@@ -156,17 +142,5 @@ impl Rates {
         if written >= 2 {
             mix(&mut self.decode, written, decode);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn idle_work_leaves_a_processor_free_where_there_are_several() {
-        let threads = [(2, 2), (2, 4), (7, 8), (8, 8), (1, 2), (1, 1), (4, 1)];
-        let idle = threads.map(|(threads, processors)| idle_threads(threads, processors));
-        assert_eq!(idle, [1, 2, 7, 7, 1, 1, 1]);
     }
 }

@@ -8,6 +8,7 @@ mod load;
 mod remote;
 mod run;
 mod sampler;
+mod threads;
 pub mod tokenizer;
 
 use std::sync::OnceLock;
@@ -18,7 +19,7 @@ use crate::model::manifest::Manifest;
 use crate::model::{Memory, Network, Stopped};
 
 pub use beam::Hypothesis;
-pub use load::default_threads;
+pub use threads::default_threads;
 
 use draft::Drafter;
 use healing::Vocabulary;
@@ -240,17 +241,22 @@ impl Engine {
         Ok(scores)
     }
 
-    /// Read tokens one after the other, choosing the likeliest next one after each as writing does: for measurements.
+    /// Read tokens, so many in a pass, choosing the likeliest next one after each: as writing does one at a time, and
+    /// checking drafts several. For measurements.
     ///
     /// # Errors
     /// When the tokens don't fit, or the network fails.
-    pub fn follow(&mut self, tokens: &[u32]) -> anyhow::Result<()> {
-        for token in tokens {
-            match self.ledger.extend(&[*token], &Interrupt::new()) {
-                Ok(logits) => sampler::likeliest(logits)?,
+    pub fn follow(&mut self, tokens: &[u32], at_once: usize) -> anyhow::Result<()> {
+        let vocabulary = self.ledger.network().vocabulary();
+        for some in tokens.chunks(at_once.max(1)) {
+            let rows = match self.ledger.extend_each(some, &Interrupt::new()) {
+                Ok(rows) => rows,
                 Err(Stopped::Interrupted) => anyhow::bail!("interrupted"),
                 Err(Stopped::Failed(error)) => return Err(error),
             };
+            for row in rows.chunks_exact(vocabulary) {
+                sampler::likeliest(row)?;
+            }
         }
         Ok(())
     }
@@ -265,7 +271,7 @@ impl Engine {
         // Asking for the processors reads files, so no request that somebody waits for does it.
         self.ledger.set_idle(idle.then(|| {
             let processors = std::thread::available_parallelism().map_or(1, |processors| processors.get());
-            load::idle_threads(self.threads, processors)
+            threads::idle_threads(self.threads, processors)
         }));
     }
 

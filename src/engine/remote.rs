@@ -53,6 +53,7 @@ impl Engine {
             context: CAPACITY,
             source: Source::Path { path: remote.url.clone() },
             fim: known.as_ref().and_then(|known| known.fim.clone()),
+            kv_cache: Default::default(),
             confidence: known.as_ref().map(|known| known.confidence).unwrap_or_default(),
             instruction: known.and_then(|known| known.instruction),
         };

@@ -1,7 +1,9 @@
-//! Causal attention over a cache of half-precision keys and values.
+//! Causal attention over a cache of keys and values, in half precision or in bytes.
 //!
 //! The cache of a layer is its keys, `[kv_heads][capacity / 16][head_dim][16 positions]`, and then its values,
-//! `[kv_heads][capacity][head_dim]`: so a vector of scores, one position a lane, needs no transposition.
+//! `[kv_heads][capacity][head_dim]`: so a vector of scores, one position a lane, needs no transposition. In bytes each key
+//! and each value has a factor, f32, behind all of them: `[kv_heads][capacity]` of keys, then of values. A key's is applied to
+//! its scores, a value's to its weights, so the products are the same.
 //!
 //! A task takes the query heads of one key-value head for a few tokens (its rows) and a range of positions, and goes
 //! over the positions in tiles with a running maximum and sum (online softmax), so no row of scores is ever stored:
@@ -22,7 +24,7 @@ mod task;
 
 use std::ops::Range;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
@@ -30,7 +32,7 @@ use super::isa::LANES;
 use super::scratch::with_thread_scratch;
 use super::{Kernels, SharedPointer};
 pub(super) use task::{AttentionTask, attend_task};
-use task::{TILE, scratch_values};
+use task::{HeadCache, TILE, scratch_values};
 
 /// Rows of a task at which turning keys and values into f32 costs little.
 const ROWS: usize = 48;
@@ -53,9 +55,14 @@ pub struct AttentionShape {
 }
 
 impl AttentionShape {
-    /// Values of a layer's cache: keys, then as many values.
+    /// Numbers in a layer's cache: keys, then as many values.
     pub fn cache_values(&self) -> usize {
         2 * self.kv_heads * self.capacity * self.head_dim
+    }
+
+    /// Bytes of a layer's cache that holds them as bytes, their factors included.
+    pub fn cache_bytes(&self) -> usize {
+        self.cache_values() + 2 * self.kv_heads * self.capacity * size_of::<f32>()
     }
 
     /// Values of a token's queries, keys and values, which follow each other.
@@ -64,7 +71,7 @@ impl AttentionShape {
     }
 
     /// The number of tokens in `qkv`, which start at position `start`.
-    fn check(&self, start: usize, qkv: &[f32], cache: &[f16]) -> Result<usize> {
+    fn check(&self, start: usize, qkv: &[f32], cache: Size) -> Result<usize> {
         ensure!(
             self.kv_heads > 0 && self.heads > 0 && self.heads.is_multiple_of(self.kv_heads),
             "{} query heads do not divide among {} key-value heads",
@@ -76,14 +83,7 @@ impl AttentionShape {
             "a head of {} values is not a multiple of {LANES}",
             self.head_dim
         );
-        ensure!(
-            self.capacity.is_multiple_of(LANES) && cache.len() == self.cache_values(),
-            "a cache of {} heads, {} positions and {} values got {} values",
-            self.kv_heads,
-            self.capacity,
-            self.head_dim,
-            cache.len()
-        );
+        self.check_cache(cache)?;
         let tokens = qkv.len() / self.row();
         ensure!(
             tokens > 0 && qkv.len() == tokens * self.row(),
@@ -98,6 +98,86 @@ impl AttentionShape {
         );
         Ok(tokens)
     }
+
+    fn check_cache(&self, cache: Size) -> Result<()> {
+        let wanted = match cache {
+            Size::Halves(_) => Size::Halves(self.cache_values()),
+            Size::Bytes(_) => Size::Bytes(self.cache_bytes()),
+        };
+        ensure!(
+            self.capacity.is_multiple_of(LANES) && cache == wanted,
+            "a cache of {} heads, {} positions and {} values takes {wanted:?}, not {cache:?}",
+            self.kv_heads,
+            self.capacity,
+            self.head_dim
+        );
+        Ok(())
+    }
+}
+
+/// Keys and values of a layer.
+#[derive(Debug, Clone, Copy)]
+pub enum Cache<'a> {
+    /// In half precision.
+    Halves(&'a [f16]),
+    /// As bytes with factors.
+    Bytes(&'a [u8]),
+}
+
+/// Keys and values of a layer that change.
+#[derive(Debug)]
+pub enum CacheMut<'a> {
+    /// In half precision.
+    Halves(&'a mut [f16]),
+    /// As bytes with factors.
+    Bytes(&'a mut [u8]),
+}
+
+/// The length of a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Halves(usize),
+    Bytes(usize),
+}
+
+impl Cache<'_> {
+    fn size(&self) -> Size {
+        match self {
+            Cache::Halves(values) => Size::Halves(values.len()),
+            Cache::Bytes(bytes) => Size::Bytes(bytes.len()),
+        }
+    }
+
+    /// The part of one key-value head.
+    fn head(&self, shape: &AttentionShape, head: usize) -> HeadCache {
+        let &AttentionShape { kv_heads, head_dim, capacity, .. } = shape;
+        let (key, value) = (head * capacity * head_dim, (kv_heads + head) * capacity * head_dim);
+        match self {
+            Cache::Halves(cache) => {
+                HeadCache::Halves { keys: cache[key..].as_ptr(), values: cache[value..].as_ptr() }
+            }
+            Cache::Bytes(cache) => {
+                let scales = |head: usize| {
+                    cache[shape.cache_values() + head * capacity * size_of::<f32>()..].as_ptr().cast()
+                };
+                HeadCache::Bytes {
+                    keys: cache[key..].as_ptr().cast(),
+                    values: cache[value..].as_ptr().cast(),
+                    key_scales: scales(head),
+                    value_scales: scales(kv_heads + head),
+                }
+            }
+        }
+    }
+}
+
+impl CacheMut<'_> {
+    fn size(&self) -> Size {
+        match self {
+            CacheMut::Halves(values) => Size::Halves(values.len()),
+            CacheMut::Bytes(bytes) => Size::Bytes(bytes.len()),
+        }
+    }
 }
 
 /// Writes the keys and values of new tokens into the cache, from position `start` on. `qkv` is `[tokens]` rows of
@@ -110,64 +190,114 @@ pub fn store(
     shape: &AttentionShape,
     start: usize,
     qkv: &[f32],
-    cache: &mut [f16],
+    cache: CacheMut,
 ) -> Result<()> {
-    let tokens = shape.check(start, qkv, cache)?;
-    let &AttentionShape { heads, kv_heads, head_dim, capacity } = shape;
-    let (keys, values) = cache.split_at_mut(kv_heads * capacity * head_dim);
-    let head_values = capacity * head_dim;
-    let store_head = |head: usize, keys: &mut [f16], values: &mut [f16]| {
-        for token in 0..tokens {
-            let position = start + token;
-            let row = &qkv[token * shape.row()..][..shape.row()];
+    let tokens = shape.check(start, qkv, cache.size())?;
+    let &AttentionShape { heads, kv_heads, head_dim, .. } = shape;
+    // The key and the value of each new token in a head.
+    let rows = |head: usize| {
+        qkv.chunks_exact(shape.row()).enumerate().map(move |(token, row)| {
             let (key, value) = ((heads + head) * head_dim, (heads + kv_heads + head) * head_dim);
-            let block = &mut keys[position / LANES * LANES * head_dim..][..LANES * head_dim];
-            for (key, block) in row[key..][..head_dim].chunks(LANES).zip(block.chunks_mut(LANES * LANES)) {
-                let mut halves = [f16::ZERO; LANES];
-                halves.convert_from_f32_slice(key);
-                for (lanes, half) in block.chunks_exact_mut(LANES).zip(halves) {
-                    lanes[position % LANES] = half;
-                }
-            }
-            values[position * head_dim..][..head_dim].convert_from_f32_slice(&row[value..value + head_dim]);
-        }
+            (start + token, &row[key..][..head_dim], &row[value..][..head_dim])
+        })
     };
-    if tokens < PARALLEL {
-        let heads = keys.chunks_exact_mut(head_values).zip(values.chunks_exact_mut(head_values));
-        heads.enumerate().for_each(|(head, (keys, values))| store_head(head, keys, values));
-    } else {
-        let (keys, values) = (SharedPointer(keys.as_mut_ptr()), SharedPointer(values.as_mut_ptr()));
-        kernels.pool.run(kv_heads, &|head| {
-            // SAFETY: the parts of the heads lie inside keys and values and do not overlap.
-            let [keys, values] = [&keys, &values].map(|part| unsafe {
-                std::slice::from_raw_parts_mut(part.get().add(head * head_values), head_values)
+    let numbers = shape.cache_values();
+    match cache {
+        CacheMut::Halves(cache) => {
+            let (keys, values) = cache.split_at_mut(numbers / 2);
+            each_head(kernels, kv_heads, tokens, [keys, values], |head, [keys, values]| {
+                for (position, key, value) in rows(head) {
+                    let block = &mut keys[position / LANES * LANES * head_dim..][..LANES * head_dim];
+                    for (key, block) in key.chunks(LANES).zip(block.chunks_mut(LANES * LANES)) {
+                        let mut halves = [f16::ZERO; LANES];
+                        halves.convert_from_f32_slice(key);
+                        for (lanes, half) in block.chunks_exact_mut(LANES).zip(halves) {
+                            lanes[position % LANES] = half;
+                        }
+                    }
+                    values[position * head_dim..][..head_dim].convert_from_f32_slice(value);
+                }
             });
-            store_head(head, keys, values);
-        });
+        }
+        CacheMut::Bytes(cache) => {
+            let (cache, scales) = cache.split_at_mut(numbers);
+            let (keys, values) = cache.split_at_mut(numbers / 2);
+            let (key_scales, value_scales) = scales.split_at_mut(scales.len() / 2);
+            let parts = [keys, values, key_scales, value_scales];
+            each_head(kernels, kv_heads, tokens, parts, |head, [keys, values, key_scales, value_scales]| {
+                for (position, key, value) in rows(head) {
+                    let block = &mut keys[position / LANES * LANES * head_dim..][..LANES * head_dim];
+                    let key_bytes = block.iter_mut().skip(position % LANES).step_by(LANES);
+                    to_bytes(key, key_bytes, position, key_scales);
+                    to_bytes(value, values[position * head_dim..].iter_mut(), position, value_scales);
+                }
+            });
+        }
     }
     Ok(())
+}
+
+/// Rounds a row to bytes and writes the factor that makes values of them.
+fn to_bytes<'a>(row: &[f32], bytes: impl Iterator<Item = &'a mut u8>, position: usize, scales: &mut [u8]) {
+    // Added and taken away, it leaves no place for fractions: 1.5 · 2²³.
+    const ROUND: f32 = 12_582_912.0;
+    let largest = row.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let scale = largest / 127.0;
+    // Of a row of zeros, or nearly, nothing is left.
+    let inverse = if largest > 1e-30 { 127.0 / largest } else { 0.0 };
+    for (byte, value) in bytes.zip(row) {
+        *byte = ((value * inverse + ROUND) - ROUND) as i8 as u8;
+    }
+    scales[position * size_of::<f32>()..][..size_of::<f32>()].copy_from_slice(&scale.to_ne_bytes());
+}
+
+/// Calls `task` for every head with its share of each part.
+fn each_head<T: Send, const PARTS: usize>(
+    kernels: &Kernels,
+    heads: usize,
+    tokens: usize,
+    parts: [&mut [T]; PARTS],
+    task: impl Fn(usize, [&mut [T]; PARTS]) + Sync,
+) {
+    let parts = parts.map(|part| (part.len() / heads, SharedPointer(part.as_mut_ptr())));
+    let run = |head: usize| {
+        // SAFETY: the shares of the heads lie inside their part and do not overlap.
+        let shares = parts.each_ref().map(|(share, part)| unsafe {
+            std::slice::from_raw_parts_mut(part.get().add(head * share), *share)
+        });
+        task(head, shares);
+    };
+    if tokens < PARALLEL { (0..heads).for_each(run) } else { kernels.pool.run(heads, &run) }
 }
 
 /// Copies the first `length` positions from one cache of this shape to another.
 ///
 /// # Errors
 /// When the caches have another size, or not so many positions.
-pub fn copy_cache(shape: &AttentionShape, from: &[f16], to: &mut [f16], length: usize) -> Result<()> {
-    let wanted = shape.cache_values();
-    ensure!(
-        from.len() == wanted && to.len() == wanted,
-        "two caches of {} and {} values",
-        from.len(),
-        to.len()
-    );
+pub fn copy_cache(shape: &AttentionShape, from: Cache, to: CacheMut, length: usize) -> Result<()> {
+    shape.check_cache(from.size())?;
+    shape.check_cache(to.size())?;
     ensure!(length <= shape.capacity, "{length} positions of a cache of {}", shape.capacity);
     // Keys lie in blocks of sixteen positions; positions beyond the length are overwritten before they are read.
-    let count = length.next_multiple_of(LANES) * shape.head_dim;
-    let head = shape.capacity * shape.head_dim;
-    for (from, to) in from.chunks_exact(head).zip(to.chunks_exact_mut(head)) {
-        to[..count].copy_from_slice(&from[..count]);
+    let length = length.next_multiple_of(LANES);
+    let numbers = shape.cache_values();
+    match (from, to) {
+        (Cache::Halves(from), CacheMut::Halves(to)) => copy_heads(shape, from, to, shape.head_dim, length),
+        (Cache::Bytes(from), CacheMut::Bytes(to)) => {
+            copy_heads(shape, &from[..numbers], &mut to[..numbers], shape.head_dim, length);
+            copy_heads(shape, &from[numbers..], &mut to[numbers..], size_of::<f32>(), length);
+        }
+        _ => bail!("one cache has halves, the other bytes"),
     }
     Ok(())
+}
+
+/// Copies the first `length` positions of every head, each of so many elements.
+fn copy_heads<T: Copy>(shape: &AttentionShape, from: &[T], to: &mut [T], elements: usize, length: usize) {
+    let head = shape.capacity * elements;
+    for (from, to) in from.chunks_exact(head).zip(to.chunks_exact_mut(head)) {
+        to[..length * elements].copy_from_slice(&from[..length * elements]);
+    }
 }
 
 /// Attention of new tokens to all positions so far: softmax(q · kᵀ / √head_dim) · v.
@@ -182,11 +312,11 @@ pub fn attend(
     shape: &AttentionShape,
     start: usize,
     qkv: &[f32],
-    cache: &[f16],
+    cache: Cache,
     out: &mut [f32],
 ) -> Result<()> {
-    let tokens = shape.check(start, qkv, cache)?;
-    let &AttentionShape { heads, kv_heads, head_dim, capacity } = shape;
+    let tokens = shape.check(start, qkv, cache.size())?;
+    let &AttentionShape { heads, kv_heads, head_dim, .. } = shape;
     let out_width = heads * head_dim;
     ensure!(out.len() == tokens * out_width, "{tokens} tokens got room for {} values", out.len());
 
@@ -202,18 +332,16 @@ pub fn attend(
     }
     let parts = SharedPointer(scratch.parts.as_mut_ptr());
     let result = SharedPointer(out.as_mut_ptr());
-    let (keys, values) = cache.split_at(kv_heads * capacity * head_dim);
     kernels.pool.run(plan.tasks(), &|index| {
         let Place { kv_head, tokens, positions } = plan.place(index);
-        let (head, cached) = (kv_head * group * head_dim, kv_head * capacity * head_dim);
+        let head = kv_head * group * head_dim;
         // SAFETY: the level is available. The lengths were checked above: all offsets lie inside their slices, and
         // positions end at `capacity` or before. Tasks differ in their heads, their tokens or their part.
         let task = unsafe {
             AttentionTask {
                 q: qkv.as_ptr().add(tokens.start * shape.row() + head),
                 q_stride: shape.row(),
-                keys: keys.as_ptr().add(cached),
-                values: values.as_ptr().add(cached),
+                cache: cache.head(shape, kv_head),
                 out: result.get().add(tokens.start * out_width + head),
                 out_stride: out_width,
                 part: (plan.splits > 1).then(|| parts.get().add(index * part_values)),

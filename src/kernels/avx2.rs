@@ -55,6 +55,14 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
         }
     }
     #[inline(always)]
+    unsafe fn load_bytes(from: *const i8) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe {
+            let widen = |eight| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight));
+            Pair(widen(_mm_loadl_epi64(from.cast())), widen(_mm_loadl_epi64(from.add(8).cast())))
+        }
+    }
+    #[inline(always)]
     unsafe fn store(to: *mut f32, value: Pair<__m256>) {
         // SAFETY: see above.
         unsafe {

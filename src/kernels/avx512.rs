@@ -45,6 +45,11 @@ impl Isa for Avx512 {
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
     }
     #[inline(always)]
+    unsafe fn load_bytes(from: *const i8) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))) }
+    }
+    #[inline(always)]
     unsafe fn store(to: *mut f32, value: __m512) {
         // SAFETY: see above.
         unsafe { _mm512_storeu_ps(to, value) }

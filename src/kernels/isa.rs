@@ -39,6 +39,7 @@ pub(super) trait Isa: Sized {
     unsafe fn splat(value: f32) -> Self::Floats;
     unsafe fn load(from: *const f32) -> Self::Floats;
     unsafe fn load_half(from: *const f16) -> Self::Floats;
+    unsafe fn load_bytes(from: *const i8) -> Self::Floats;
     unsafe fn store(to: *mut f32, value: Self::Floats);
     unsafe fn add(a: Self::Floats, b: Self::Floats) -> Self::Floats;
     unsafe fn sub(a: Self::Floats, b: Self::Floats) -> Self::Floats;

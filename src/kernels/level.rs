@@ -68,9 +68,14 @@ impl Level {
         }
     }
 
+    /// The fastest that the CPU has.
+    pub fn fastest() -> Level {
+        Level::ALL.into_iter().find(|level| level.is_available()).unwrap_or(Level::Scalar)
+    }
+
     /// The level that `FORETYPE_KERNELS` names, else the fastest that the CPU has.
     pub(super) fn choose() -> Level {
-        let fastest = Level::ALL.into_iter().find(|level| level.is_available()).unwrap_or(Level::Scalar);
+        let fastest = Level::fastest();
         match std::env::var(LEVEL_VARIABLE) {
             Ok(wanted) => Level::named(&wanted).unwrap_or_else(|| {
                 let choices: Vec<&str> =

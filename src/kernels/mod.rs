@@ -21,6 +21,7 @@ mod pool;
 mod routines;
 mod scratch;
 mod tile;
+mod worth;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -36,13 +37,14 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use attention::{AttentionShape, attend, copy_cache, store};
+pub use attention::{AttentionShape, Cache, CacheMut, attend, copy_cache, store};
 pub use checksum::checksum;
 pub use elementwise::{RopeStyle, rope};
 pub use formats::{SourceKind, dequantize};
 pub use level::{LEVEL_VARIABLE, Level};
 pub use matrix::{PackedMatrix, SharedBytes};
 pub use product::{Input, Norm, multiply, multiply_add, multiply_gated};
+pub use worth::threads_worth_having;
 
 use pool::Pool;
 use routines::{Routines, routines};

@@ -74,6 +74,21 @@ impl<D: Dots> Isa for Neon<D> {
         }
     }
     #[inline(always)]
+    unsafe fn load_bytes(from: *const i8) -> Self::Floats {
+        // SAFETY: see above.
+        unsafe {
+            let bytes = vld1q_s8(from);
+            let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
+            let widen = |four| vcvtq_f32_s32(vmovl_s16(four));
+            [
+                widen(vget_low_s16(low)),
+                widen(vget_high_s16(low)),
+                widen(vget_low_s16(high)),
+                widen(vget_high_s16(high)),
+            ]
+        }
+    }
+    #[inline(always)]
     unsafe fn store(to: *mut f32, value: Self::Floats) {
         // SAFETY: see above.
         unsafe { quad(|i| vst1q_f32(to.add(4 * i), value[i])) };

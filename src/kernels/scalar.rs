@@ -44,6 +44,12 @@ impl Isa for Scalar {
         halves.map(half_to_float)
     }
     #[inline(always)]
+    unsafe fn load_bytes(from: *const i8) -> Self::Floats {
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { from.cast::<[i8; LANES]>().read_unaligned() };
+        bytes.map(f32::from)
+    }
+    #[inline(always)]
     unsafe fn store(to: *mut f32, value: Self::Floats) {
         // SAFETY: the caller vouches for room for sixteen values; the write is unaligned.
         unsafe { to.cast::<Self::Floats>().write_unaligned(value) }

@@ -200,46 +200,97 @@ fn check_attention(shape: AttentionShape, start: usize, tokens: usize, seed: u64
     let mut numbers = Numbers(seed | 1);
     let all: Vec<f32> =
         numbers.floats((start + tokens) * shape.row()).iter().map(|value| 3.0 * value).collect();
-    let row = |position: usize| &all[position * shape.row()..][..shape.row()];
-    let half = |value: f32| f16::from_f32(value).to_f64();
+    for is_bytes in [false, true] {
+        let expected = expected_attention(shape, start, tokens, &all, is_bytes);
+        for kernels in all_kernels() {
+            // What lies beyond the last position must not matter.
+            let mut caches = [0, 1].map(|_| {
+                if is_bytes {
+                    AnyCache::Bytes(vec![0xff; shape.cache_bytes()])
+                } else {
+                    AnyCache::Halves(vec![f16::MAX; shape.cache_values()])
+                }
+            });
+            let [cache, copy] = &mut caches;
+            let (before, qkv) = all.split_at(start * shape.row());
+            if start > 0 {
+                store(&kernels, &shape, 0, before, cache.as_mut()).unwrap();
+            }
+            store(&kernels, &shape, start, qkv, cache.as_mut()).unwrap();
+            copy_cache(&shape, cache.as_ref(), copy.as_mut(), start + tokens).unwrap();
+            for cache in &caches {
+                let mut out = vec![7.0; tokens * heads * head_dim];
+                attend(&kernels, &shape, start, qkv, cache.as_ref(), &mut out).unwrap();
+                check_close(&kernels, &out, &expected, 1e-5);
+            }
+        }
+    }
+}
+
+/// A layer's cache.
+enum AnyCache {
+    Halves(Vec<f16>),
+    Bytes(Vec<u8>),
+}
+
+impl AnyCache {
+    fn as_ref(&self) -> Cache<'_> {
+        match self {
+            AnyCache::Halves(values) => Cache::Halves(values),
+            AnyCache::Bytes(bytes) => Cache::Bytes(bytes),
+        }
+    }
+
+    fn as_mut(&mut self) -> CacheMut<'_> {
+        match self {
+            AnyCache::Halves(values) => CacheMut::Halves(values),
+            AnyCache::Bytes(bytes) => CacheMut::Bytes(bytes),
+        }
+    }
+}
+
+/// By the formula, of keys and values as the cache rounds them.
+fn expected_attention(
+    shape: AttentionShape,
+    start: usize,
+    tokens: usize,
+    all: &[f32],
+    is_bytes: bool,
+) -> Vec<f64> {
+    let AttentionShape { heads, kv_heads, head_dim, .. } = shape;
+    let rounded: Vec<f64> = all
+        .chunks_exact(head_dim)
+        .flat_map(|vector| {
+            let largest = vector.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            vector.iter().map(move |value| match is_bytes {
+                true => f64::from((value * (127.0 / largest)).round_ties_even()) * f64::from(largest / 127.0),
+                false => f16::from_f32(*value).to_f64(),
+            })
+        })
+        .collect();
+    let row = |position: usize| position * shape.row();
     let mut expected = Vec::new();
     for token in 0..tokens {
         for head in 0..heads {
-            let query = &row(start + token)[head * head_dim..][..head_dim];
+            let query = &all[row(start + token) + head * head_dim..][..head_dim];
             let key = (heads + head / (heads / kv_heads)) * head_dim;
             let value = key + kv_heads * head_dim;
             let dot = |position: usize| {
-                let key = &row(position)[key..][..head_dim];
-                key.iter().zip(query).map(|(k, q)| half(*k) * f64::from(*q)).sum::<f64>()
-                    / (head_dim as f64).sqrt()
+                let key = &rounded[row(position) + key..][..head_dim];
+                key.iter().zip(query).map(|(k, q)| k * f64::from(*q)).sum::<f64>() / (head_dim as f64).sqrt()
             };
             let scores: Vec<f64> = (0..=start + token).map(dot).collect();
             let largest = scores.iter().copied().fold(f64::MIN, f64::max);
             let total: f64 = scores.iter().map(|score| (score - largest).exp()).sum();
             expected.extend((0..head_dim).map(|i| {
                 let weighted = scores.iter().enumerate().map(|(position, score)| {
-                    (score - largest).exp() / total * half(row(position)[value + i])
+                    (score - largest).exp() / total * rounded[row(position) + value + i]
                 });
                 weighted.sum::<f64>()
             }));
         }
     }
-    for kernels in all_kernels() {
-        // What lies beyond the last position must not matter.
-        let mut cache = vec![f16::MAX; shape.cache_values()];
-        let (before, qkv) = all.split_at(start * shape.row());
-        if start > 0 {
-            store(&kernels, &shape, 0, before, &mut cache).unwrap();
-        }
-        store(&kernels, &shape, start, qkv, &mut cache).unwrap();
-        let mut copy = vec![f16::MAX; shape.cache_values()];
-        copy_cache(&shape, &cache, &mut copy, start + tokens).unwrap();
-        for cache in [cache, copy] {
-            let mut out = vec![7.0; tokens * heads * head_dim];
-            attend(&kernels, &shape, start, qkv, &cache, &mut out).unwrap();
-            check_close(&kernels, &out, &expected, 1e-5);
-        }
-    }
+    expected
 }
 
 #[test]
@@ -535,16 +586,19 @@ fn impossible_shapes_are_errors() {
     assert!(matrix.with_bias(&[0.0; 3]).is_err());
 
     let shape = AttentionShape { heads: 2, kv_heads: 1, head_dim: 16, capacity: 16 };
-    let (qkv, mut cache) = ([0.0; 64], [f16::ZERO; 512]);
+    let (qkv, mut halves) = ([0.0; 64], [f16::ZERO; 512]);
     let mut out = [0.0; 32];
-    assert!(store(&kernels, &shape, 15, &qkv, &mut cache).is_ok());
-    assert!(store(&kernels, &shape, 16, &qkv, &mut cache).is_err());
-    assert!(attend(&kernels, &shape, 15, &qkv, &cache, &mut out).is_ok());
-    assert!(attend(&kernels, &shape, 16, &qkv, &cache, &mut out).is_err());
-    assert!(attend(&kernels, &shape, usize::MAX, &qkv, &cache, &mut out).is_err());
-    assert!(attend(&kernels, &shape, 0, &qkv[..63], &cache, &mut out).is_err());
-    assert!(attend(&kernels, &shape, 0, &qkv, &cache[..480], &mut out).is_err());
-    assert!(attend(&kernels, &shape, 0, &qkv, &cache, &mut out[..16]).is_err());
+    assert!(store(&kernels, &shape, 15, &qkv, CacheMut::Halves(&mut halves)).is_ok());
+    assert!(store(&kernels, &shape, 16, &qkv, CacheMut::Halves(&mut halves)).is_err());
+    assert!(store(&kernels, &shape, 15, &qkv, CacheMut::Bytes(&mut [0; 639])).is_err());
+    let cache = Cache::Halves(&halves);
+    assert!(attend(&kernels, &shape, 15, &qkv, cache, &mut out).is_ok());
+    assert!(attend(&kernels, &shape, 16, &qkv, cache, &mut out).is_err());
+    assert!(attend(&kernels, &shape, usize::MAX, &qkv, cache, &mut out).is_err());
+    assert!(attend(&kernels, &shape, 0, &qkv[..63], cache, &mut out).is_err());
+    assert!(attend(&kernels, &shape, 0, &qkv, Cache::Halves(&halves[..480]), &mut out).is_err());
+    assert!(attend(&kernels, &shape, 0, &qkv, Cache::Bytes(&[0; 512]), &mut out).is_err());
+    assert!(attend(&kernels, &shape, 0, &qkv, cache, &mut out[..16]).is_err());
     for shape in [
         AttentionShape { heads: 3, kv_heads: 2, ..shape },
         AttentionShape { head_dim: 24, ..shape },
@@ -552,9 +606,10 @@ fn impossible_shapes_are_errors() {
     ] {
         let (qkv, cache) = (vec![0.0; shape.row()], vec![f16::ZERO; shape.cache_values()]);
         let mut out = vec![0.0; shape.heads * shape.head_dim];
-        assert!(attend(&kernels, &shape, 0, &qkv, &cache, &mut out).is_err());
+        assert!(attend(&kernels, &shape, 0, &qkv, Cache::Halves(&cache), &mut out).is_err());
     }
-    assert!(copy_cache(&shape, &cache, &mut [f16::ZERO; 480], 1).is_err());
-    let mut copy = cache;
-    assert!(copy_cache(&shape, &cache, &mut copy, 17).is_err());
+    assert!(copy_cache(&shape, cache, CacheMut::Halves(&mut [f16::ZERO; 480]), 1).is_err());
+    assert!(copy_cache(&shape, cache, CacheMut::Bytes(&mut [0; 640]), 1).is_err());
+    let mut copy = halves;
+    assert!(copy_cache(&shape, cache, CacheMut::Halves(&mut copy), 17).is_err());
 }

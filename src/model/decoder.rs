@@ -166,8 +166,8 @@ impl Decoder {
             let outer = [(EMBEDDING.to_owned(), embedding.linear()), (HEAD.to_owned(), &head)];
             store.keep(layers.chain(outer));
         }
-        let slots = slots_within(CACHES, KvCache::bytes_for(shape.layers, heads, capacity));
-        let caches = (0..slots).map(|_| KvCache::new(&ops, shape.layers, heads, capacity));
+        let slots = slots_within(CACHES, KvCache::bytes_for(shape.layers, heads, capacity, shape.kv_cache));
+        let caches = (0..slots).map(|_| KvCache::new(&ops, shape.layers, heads, capacity, shape.kv_cache));
         Ok(Self {
             norm: norm("output_norm.weight")?,
             rotary: Rotary::new(&ops, capacity, &shape, factors.as_deref())?,
@@ -331,11 +331,15 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::kv_cache::KvKind;
 
     #[test]
     fn as_many_caches_are_kept_as_fit_and_one_at_least() {
-        let default = KvCache::bytes_for(30, Heads { query: 9, kv: 3, dim: 64 }, 2048);
+        let heads = Heads { query: 9, kv: 3, dim: 64 };
+        let [default, bytes] =
+            [KvKind::F16, KvKind::Int8].map(|kind| KvCache::bytes_for(30, heads, 2048, kind));
         assert_eq!(default, 2 * 2 * 30 * 3 * 64 * 2048);
+        assert_eq!(slots_within(CACHES, bytes), 8);
         assert_eq!(slots_within(CACHES, default), 4);
         assert_eq!((slots_within(100, 60), slots_within(100, 200), slots_within(100, 1)), (1, 1, MOST_SLOTS));
     }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::kernels::RopeStyle;
 use crate::model::gguf::GgufFile;
+use crate::model::kv_cache::KvKind;
 
 /// A family of decoders that differ in these facts alone.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub struct Shape {
     pub context: usize,
     /// Positions are divided by this (linear scaling to a longer context).
     pub rope_scale: f32,
+    /// What keys and values are kept as: not a fact of the file but a choice.
+    pub kv_cache: KvKind,
 }
 
 impl Shape {
@@ -89,6 +92,7 @@ impl Shape {
             norm_epsilon: file.fraction(&format!("{architecture}.attention.layer_norm_rms_epsilon"))? as f32,
             context: number("context_length")?,
             rope_scale,
+            kv_cache: KvKind::default(),
         };
         shape.check()
     }
@@ -115,6 +119,7 @@ impl Shape {
             norm_epsilon: config.rms_norm_eps,
             context: config.max_position_embeddings,
             rope_scale: 1.0,
+            kv_cache: KvKind::default(),
         };
         shape.check()
     }

@@ -1,8 +1,31 @@
 //! Keys and values of all tokens read so far: allocated once, rolled back by forgetting a length.
 
 use candle_core::{Result, Tensor};
+use serde::Deserialize;
 
 use crate::model::ops::{Heads, LayerCache, Ops};
+
+/// What keys and values are kept as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KvKind {
+    /// Half precision.
+    #[default]
+    F16,
+    /// Bytes, with a factor for each key and each value of a head: half of the memory, and so twice as many slots, for
+    /// rounding that is about that of the activations.
+    Int8,
+}
+
+impl KvKind {
+    /// Bytes of a key, or a value, of so many numbers.
+    fn bytes(self, dim: usize) -> usize {
+        match self {
+            Self::F16 => 2 * dim,
+            Self::Int8 => dim + size_of::<f32>(),
+        }
+    }
+}
 
 /// The caches of all layers. On a CPU their pages are touched as tokens come: one that is not used takes no memory.
 pub struct KvCache {
@@ -19,14 +42,14 @@ impl KvCache {
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub fn new(ops: &Ops, layers: usize, heads: Heads, capacity: usize) -> Result<Self> {
-        let layers = (0..layers).map(|_| ops.new_cache(heads, capacity)).collect::<Result<_>>()?;
+    pub fn new(ops: &Ops, layers: usize, heads: Heads, capacity: usize, kind: KvKind) -> Result<Self> {
+        let layers = (0..layers).map(|_| ops.new_cache(heads, capacity, kind)).collect::<Result<_>>()?;
         Ok(Self { layers, heads, length: 0, capacity, used: false })
     }
 
-    /// Bytes of one for `capacity` tokens: a key and a value of 16 bits a number in each layer.
-    pub fn bytes_for(layers: usize, heads: Heads, capacity: usize) -> usize {
-        2 * 2 * layers * heads.kv * heads.dim * capacity
+    /// Bytes of one for `capacity` tokens: a key and a value in each layer.
+    pub fn bytes_for(layers: usize, heads: Heads, capacity: usize, kind: KvKind) -> usize {
+        2 * layers * heads.kv * kind.bytes(heads.dim) * capacity
     }
 
     /// Keys and values of one layer, whole.

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::model::kv_cache::KvKind;
 use crate::model::{embedded, families};
 
 /// The model that the program carries in itself, unless it was built without.
@@ -47,6 +48,9 @@ pub struct Manifest {
     pub fim: Option<Fim>,
     /// How an instruction is written for `generate`; without it, a comment in the file's language is used.
     pub instruction: Option<Instruction>,
+    /// What keys and values are kept as on a CPU.
+    #[serde(default)]
+    pub kv_cache: KvKind,
     /// What the model's own probabilities are worth, as `foretype eval confidence` measured it.
     #[serde(default)]
     pub confidence: Confidence,

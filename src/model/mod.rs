@@ -13,7 +13,7 @@ pub mod weights;
 
 pub mod decoder;
 mod embedding;
-mod kv_cache;
+pub mod kv_cache;
 mod linear;
 pub mod ops;
 mod packed;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::kernels::{Kernels, RopeStyle};
+use crate::model::kv_cache::KvKind;
 use crate::model::linear::Linear;
 
 /// Who computes.
@@ -83,13 +84,13 @@ impl Ops {
         Ok(Workspace { qkv: room(heads.row())?, attended: room(heads.query * heads.dim)?, gated: room(ffn)? })
     }
 
-    /// An empty cache of one layer for `capacity` tokens, a multiple of 16.
+    /// An empty cache of one layer for `capacity` tokens, a multiple of 16. Candle's operations know one kind.
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub fn new_cache(&self, heads: Heads, capacity: usize) -> Result<Vec<Tensor>> {
+    pub fn new_cache(&self, heads: Heads, capacity: usize, kind: KvKind) -> Result<Vec<Tensor>> {
         match self {
-            Self::Kernels(_) => by_kernels::new_cache(heads, capacity),
+            Self::Kernels(_) => by_kernels::new_cache(heads, capacity, kind),
             Self::Candle(device) => by_candle::new_cache(device, heads, capacity),
         }
     }

@@ -23,8 +23,7 @@ pub struct AttentionTask {
     /// Values from one token to the next in `q`.
     pub q_stride: usize,
     /// The key-value head's first position.
-    pub keys: *const f16,
-    pub values: *const f16,
+    pub cache: HeadCache,
     /// The first token's first head.
     pub out: *mut f32,
     /// Values from one token to the next in `out`.
@@ -41,6 +40,22 @@ pub struct AttentionTask {
     pub positions: Range<usize>,
 }
 
+/// Keys and values of one key-value head.
+#[derive(Clone, Copy)]
+pub enum HeadCache {
+    Halves {
+        keys: *const f16,
+        values: *const f16,
+    },
+    /// With a factor for each position's key and value.
+    Bytes {
+        keys: *const i8,
+        values: *const i8,
+        key_scales: *const f32,
+        value_scales: *const f32,
+    },
+}
+
 /// Runs a task; see the module's description.
 ///
 /// # Safety
@@ -48,6 +63,27 @@ pub struct AttentionTask {
 /// meanwhile. `scratch` holds [`scratch_values`].
 #[inline(always)]
 pub unsafe fn attend_task<I: Isa>(task: &AttentionTask, scratch: &mut [f32]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match task.cache {
+            HeadCache::Halves { keys, values } => attend::<I, f16>(task, keys, values, None, scratch),
+            HeadCache::Bytes { keys, values, key_scales, value_scales } => {
+                attend::<I, i8>(task, keys, values, Some((key_scales, value_scales)), scratch);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`attend_task`].
+#[inline(always)]
+unsafe fn attend<I: Isa, E: Element>(
+    task: &AttentionTask,
+    keys: *const E,
+    values: *const E,
+    scales: Option<(*const f32, *const f32)>,
+    scratch: &mut [f32],
+) {
     let &AttentionTask { group, tokens, head_dim, .. } = task;
     let rows = group * tokens;
     let (queries, rest) = scratch.split_at_mut(rows * head_dim);
@@ -83,19 +119,22 @@ pub unsafe fn attend_task<I: Isa>(task: &AttentionTask, scratch: &mut [f32]) {
                 ahead: TILE * head_dim,
             };
             let (left, out) = (queries.as_ptr(), scores.as_mut_ptr());
-            let keys = task.keys.add(first * head_dim);
+            let keys = keys.add(first * head_dim);
             if rows < WIDEN {
                 if first == task.positions.start {
-                    prefetch::<I>(task.values.add(first * head_dim), positions * head_dim);
+                    prefetch::<I, E>(values.add(first * head_dim), positions * head_dim);
                 }
-                multiply_panel::<I, f16, false>(&product, rows, width, left, keys, out);
+                multiply_panel::<I, E, false>(&product, rows, width, left, keys, out);
             } else {
-                widen::<I>(keys, &mut wide[..width * head_dim]);
+                widen::<I, E>(keys, &mut wide[..width * head_dim]);
                 multiply_panel::<I, f32, false>(&product, rows, width, left, wide.as_ptr(), out);
             }
             for row in 0..rows {
                 let visible = (task.start + row / group + 1).saturating_sub(first).min(positions);
                 let scores = &mut scores[row * TILE..][..width];
+                if let Some((key_scales, _)) = scales {
+                    scale_each::<I>(scores, key_scales.add(first));
+                }
                 if visible == 0 {
                     scores.fill(0.0);
                     continue;
@@ -108,6 +147,9 @@ pub unsafe fn attend_task<I: Isa>(task: &AttentionTask, scratch: &mut [f32]) {
                 }
                 maxima[row] = maximum;
                 sums[row] += sum;
+                if let Some((_, value_scales)) = scales {
+                    scale_each::<I>(scores, value_scales.add(first));
+                }
             }
             let product = Product {
                 inner: positions,
@@ -118,11 +160,11 @@ pub unsafe fn attend_task<I: Isa>(task: &AttentionTask, scratch: &mut [f32]) {
                 ahead: TILE * head_dim,
             };
             let (left, out) = (scores.as_ptr(), results.as_mut_ptr());
-            let values = task.values.add(first * head_dim);
+            let values = values.add(first * head_dim);
             if rows < WIDEN {
-                multiply_panel::<I, f16, true>(&product, rows, head_dim, left, values, out);
+                multiply_panel::<I, E, true>(&product, rows, head_dim, left, values, out);
             } else {
-                widen::<I>(values, &mut wide[..positions * head_dim]);
+                widen::<I, E>(values, &mut wide[..positions * head_dim]);
                 multiply_panel::<I, f32, true>(&product, rows, head_dim, left, wide.as_ptr(), out);
             }
         }
@@ -189,27 +231,42 @@ unsafe fn scale_row<I: Isa>(row: &mut [f32], factor: f32) {
     }
 }
 
-/// Asks for halves that are read soon.
+/// Multiplies a row, a multiple of sixteen long, with as many factors.
+///
+/// # Safety
+/// The level must be available; the factors must be there. What they are beyond those visible does not matter: they meet zeros
+/// or −∞.
+#[inline(always)]
+unsafe fn scale_each<I: Isa>(row: &mut [f32], factors: *const f32) {
+    for (index, part) in row.chunks_exact_mut(LANES).enumerate() {
+        // SAFETY: the caller's promise; a part has sixteen values.
+        unsafe {
+            I::store(part.as_mut_ptr(), I::mul(I::load(part.as_ptr()), I::load(factors.add(index * LANES))))
+        };
+    }
+}
+
+/// Asks for elements that are read soon.
 ///
 /// # Safety
 /// The level must be available.
 #[inline(always)]
-unsafe fn prefetch<I: Isa>(start: *const f16, count: usize) {
-    for offset in (0..count).step_by(32) {
+unsafe fn prefetch<I: Isa, E: Element>(start: *const E, count: usize) {
+    for offset in (0..count).step_by(64 / size_of::<E>()) {
         // SAFETY: the caller's promise; the address need not be valid.
         unsafe { I::prefetch(start.wrapping_add(offset).cast()) };
     }
 }
 
-/// Turns halves, a multiple of sixteen many, into floats.
+/// Turns elements, a multiple of sixteen many, into floats.
 ///
 /// # Safety
 /// The level must be available; `source` holds as many values as `target`.
 #[inline(always)]
-unsafe fn widen<I: Isa>(source: *const f16, target: &mut [f32]) {
+unsafe fn widen<I: Isa, E: Element>(source: *const E, target: &mut [f32]) {
     for (index, target) in target.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
         // SAFETY: the caller's promise.
-        unsafe { I::store(target.as_mut_ptr(), I::load_half(source.add(index * LANES))) };
+        unsafe { I::store(target.as_mut_ptr(), E::load::<I>(source.add(index * LANES))) };
     }
 }
 
@@ -221,9 +278,19 @@ struct Product {
     /// Values from one vector of columns to the next in `right`.
     right_column: usize,
     out_stride: usize,
-    /// Halves are asked for so many values before they are needed: in the loop, a line at a time, because a burst of
+    /// The cache's elements are asked for so many before they are needed: in the loop, a line at a time, because a burst of
     /// requests would keep the loop waiting.
     ahead: usize,
+}
+
+impl Element for i8 {
+    const PREFETCHED: bool = true;
+
+    #[inline(always)]
+    unsafe fn load<I: Isa>(from: *const i8) -> I::Floats {
+        // SAFETY: the caller's promise.
+        unsafe { I::load_bytes(from) }
+    }
 }
 
 /// What the right side of a product consists of.
@@ -317,8 +384,8 @@ unsafe fn multiply_corner<I: Isa, E: Element, const ADD: bool, const ROWS: usize
             for column in 0..COLUMNS {
                 let place = inner * product.right_stride + column * product.right_column;
                 vectors[column] = E::load::<I>(right.add(place));
-                // The lines of two vectors are asked for with the first.
-                if E::PREFETCHED && place.is_multiple_of(2 * LANES) {
+                // A line holds several vectors and is asked for with the first.
+                if E::PREFETCHED && place.is_multiple_of(64 / size_of::<E>()) {
                     I::prefetch(right.wrapping_add(place + product.ahead).cast());
                 }
             }

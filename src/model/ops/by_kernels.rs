@@ -4,15 +4,25 @@ use candle_core::{CpuStorage, Device, Error, InplaceOp2, InplaceOp3, Layout, Res
 use half::f16;
 use half::vec::HalfBitsVecExt;
 
-use crate::kernels::{self, AttentionShape, Input, Kernels, PackedMatrix, RopeStyle};
+use crate::kernels::{self, AttentionShape, Cache, CacheMut, Input, Kernels, PackedMatrix, RopeStyle};
+use crate::model::kv_cache::KvKind;
 use crate::model::linear::Linear;
 use crate::model::ops::{Angles, Heads, LayerCache, Norm};
 
-/// One tensor of f16, laid out as [`kernels::store`] says.
-pub fn new_cache(heads: Heads, capacity: usize) -> Result<Vec<Tensor>> {
+/// One tensor, laid out as [`kernels::store`] says.
+pub fn new_cache(heads: Heads, capacity: usize, kind: KvKind) -> Result<Vec<Tensor>> {
+    let shape = attention_shape(heads, capacity);
     // Whole numbers come zeroed from the system, their pages untouched; `Tensor::zeros` would write each f16.
-    let values: Vec<f16> = vec![0_u16; attention_shape(heads, capacity).cache_values()].reinterpret_into();
-    Ok(vec![Tensor::from_vec(values, (2, heads.kv, capacity, heads.dim), &Device::Cpu)?])
+    Ok(vec![match kind {
+        KvKind::F16 => {
+            let values: Vec<f16> = vec![0_u16; shape.cache_values()].reinterpret_into();
+            Tensor::from_vec(values, (2, heads.kv, capacity, heads.dim), &Device::Cpu)?
+        }
+        KvKind::Int8 => {
+            let row = shape.cache_bytes() / (2 * heads.kv * capacity);
+            Tensor::from_vec(vec![0_u8; shape.cache_bytes()], (2, heads.kv, capacity, row), &Device::Cpu)?
+        }
+    }])
 }
 
 pub fn copy_cache(from: &LayerCache, to: &LayerCache, heads: Heads, length: usize) -> Result<()> {
@@ -180,7 +190,7 @@ impl InplaceOp2 for Attention<'_> {
 
     fn cpu_fwd(&self, cache: &mut CpuStorage, cl: &Layout, qkv: &CpuStorage, ql: &Layout) -> Result<()> {
         let shape = attention_shape(self.heads, cl.shape().dims4()?.2);
-        kernels::store(self.kernels, &shape, self.start, floats(qkv, ql)?, halves_mut(cache)?)
+        kernels::store(self.kernels, &shape, self.start, floats(qkv, ql)?, cached_mut(cache)?)
             .map_err(Error::wrap)
     }
 }
@@ -203,8 +213,7 @@ impl InplaceOp3 for Attend<'_> {
     ) -> Result<()> {
         let Attention { kernels, start, heads, .. } = self.0;
         let shape = attention_shape(heads, cl.shape().dims4()?.2);
-        let cache = cache.as_slice::<f16>()?;
-        kernels::attend(kernels, &shape, start, floats(qkv, ql)?, cache, floats_mut(out, ol)?)
+        kernels::attend(kernels, &shape, start, floats(qkv, ql)?, cached(cache)?, floats_mut(out, ol)?)
             .map_err(Error::wrap)
     }
 }
@@ -221,8 +230,7 @@ impl InplaceOp2 for CopyCache {
 
     fn cpu_fwd(&self, to: &mut CpuStorage, tl: &Layout, from: &CpuStorage, _: &Layout) -> Result<()> {
         let shape = attention_shape(self.heads, tl.shape().dims4()?.2);
-        kernels::copy_cache(&shape, from.as_slice::<f16>()?, halves_mut(to)?, self.length)
-            .map_err(Error::wrap)
+        kernels::copy_cache(&shape, cached(from)?, cached_mut(to)?, self.length).map_err(Error::wrap)
     }
 }
 
@@ -239,10 +247,19 @@ fn floats_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mu
     }
 }
 
-fn halves_mut(storage: &mut CpuStorage) -> Result<&mut [f16]> {
+fn cached(storage: &CpuStorage) -> Result<Cache<'_>> {
     match storage {
-        CpuStorage::F16(values) => Ok(values),
-        _ => candle_core::bail!("the cache is not f16"),
+        CpuStorage::F16(values) => Ok(Cache::Halves(values)),
+        CpuStorage::U8(bytes) => Ok(Cache::Bytes(bytes)),
+        _ => candle_core::bail!("no cache is of such numbers"),
+    }
+}
+
+fn cached_mut(storage: &mut CpuStorage) -> Result<CacheMut<'_>> {
+    match storage {
+        CpuStorage::F16(values) => Ok(CacheMut::Halves(values)),
+        CpuStorage::U8(bytes) => Ok(CacheMut::Bytes(bytes)),
+        _ => candle_core::bail!("no cache is of such numbers"),
     }
 }
 

@@ -110,6 +110,7 @@ fn manifest(
             heal: false,
         }),
         instruction: instruction.map(|(_, template)| Instruction { template: (*template).to_owned() }),
+        kv_cache: Default::default(),
         confidence: Confidence::default(),
     }
 }
