@@ -194,16 +194,53 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
             )
         }
     }
-    /// Zero without VNNI: the correction would not fit into the 16-bit sums of nibbles.
+    #[inline(always)]
+    unsafe fn shift(a: Pair<__m256i>, places: i32) -> Pair<__m256i> {
+        // SAFETY: see above.
+        unsafe {
+            let count = _mm_cvtsi32_si128(places.abs());
+            if places < 0 {
+                Pair(_mm256_sll_epi16(a.0, count), _mm256_sll_epi16(a.1, count))
+            } else {
+                Pair(_mm256_srl_epi16(a.0, count), _mm256_srl_epi16(a.1, count))
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn with_fifth(nibbles: Pair<__m256i>, bits: Pair<__m256i>) -> Pair<__m256i> {
+        // SAFETY: see above.
+        unsafe {
+            let bit = _mm256_set1_epi8(16);
+            Pair(
+                _mm256_or_si256(nibbles.0, _mm256_and_si256(bits.0, bit)),
+                _mm256_or_si256(nibbles.1, _mm256_and_si256(bits.1, bit)),
+            )
+        }
+    }
+    /// Without VNNI one for each 16 bits of a lane: for columns 0 and 1 of each four, and for 2 and 3.
+    #[inline(always)]
+    unsafe fn correction(bytes: &[[i8; LANES]; 2], sum: i32, offset: i32) -> i32 {
+        if VNNI {
+            return sum.wrapping_mul(offset);
+        }
+        // SAFETY: see above.
+        unsafe {
+            let pairs = |bytes: &[i8; LANES]| {
+                _mm_maddubs_epi16(_mm_set1_epi8(1), _mm_loadu_si128(bytes.as_ptr().cast()))
+            };
+            let four = _mm_add_epi16(pairs(&bytes[0]), pairs(&bytes[1]));
+            let two = _mm_add_epi16(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+            let one = _mm_add_epi16(two, _mm_shuffle_epi32::<0b10_11_00_01>(two));
+            _mm_cvtsi128_si32(_mm_mullo_epi16(one, _mm_set1_epi16(offset as i16)))
+        }
+    }
     #[inline(always)]
     unsafe fn start(correction: i32) -> Pair<__m256i> {
         // SAFETY: see above.
-        unsafe {
-            let start = if VNNI { _mm256_set1_epi32(correction) } else { _mm256_setzero_si256() };
-            Pair(start, start)
-        }
+        unsafe { Pair(_mm256_set1_epi32(correction), _mm256_set1_epi32(correction)) }
     }
-    /// Without VNNI sixteen bits hold the eight additions of a block: 8 · 2 · 15 · 127 = 30480.
+    /// Without VNNI sixteen bits hold the sixteen products of a block, as the correction makes weights of −16…15 of them:
+    /// 16 · 16 · 127 = 32512. On the way there the sums may wrap around.
     #[inline(always)]
     unsafe fn dot_nibbles(sums: Pair<__m256i>, weights: Pair<__m256i>, activations: i32) -> Pair<__m256i> {
         // SAFETY: see above.
@@ -233,16 +270,16 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
         }
     }
     #[inline(always)]
-    unsafe fn sums_of_nibbles(sums: Pair<__m256i>, correction: i32) -> Pair<__m256> {
+    unsafe fn sums_of_nibbles(sums: Pair<__m256i>, _correction: i32) -> Pair<__m256> {
         // SAFETY: see above.
         unsafe {
             if VNNI {
                 return Self::sums_of_bytes(sums);
             }
-            let (ones, correction) = (_mm256_set1_epi16(1), _mm256_set1_epi32(correction));
+            let ones = _mm256_set1_epi16(1);
             Pair(
-                _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_madd_epi16(sums.0, ones), correction)),
-                _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_madd_epi16(sums.1, ones), correction)),
+                _mm256_cvtepi32_ps(_mm256_madd_epi16(sums.0, ones)),
+                _mm256_cvtepi32_ps(_mm256_madd_epi16(sums.1, ones)),
             )
         }
     }

@@ -141,6 +141,19 @@ impl Isa for Avx512 {
         unsafe { _mm512_and_si512(a, _mm512_set1_epi8(0xf0_u8 as i8)) }
     }
     #[inline(always)]
+    unsafe fn shift(a: __m512i, places: i32) -> __m512i {
+        // SAFETY: see above.
+        unsafe {
+            let count = _mm_cvtsi32_si128(places.abs());
+            if places < 0 { _mm512_sll_epi16(a, count) } else { _mm512_srl_epi16(a, count) }
+        }
+    }
+    #[inline(always)]
+    unsafe fn with_fifth(nibbles: __m512i, bits: __m512i) -> __m512i {
+        // SAFETY: see above.
+        unsafe { _mm512_or_si512(nibbles, _mm512_and_si512(bits, _mm512_set1_epi8(16))) }
+    }
+    #[inline(always)]
     unsafe fn start(correction: i32) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_set1_epi32(correction) }

@@ -156,7 +156,7 @@ pub(super) fn nibbles(kind: SourceKind, block: &[u8], index: usize) -> Nibbles {
 }
 
 /// 32 values of which `high` holds the fifth bits.
-fn five_bits(high: &[u8], low: &[u8]) -> [u8; 32] {
+pub(super) fn five_bits(high: &[u8], low: &[u8]) -> [u8; 32] {
     let high = u32::from_le_bytes([high[0], high[1], high[2], high[3]]);
     std::array::from_fn(|i| low[i % 16] >> (i / 16 * 4) & 15 | ((high >> i & 1) as u8) << 4)
 }

@@ -63,9 +63,20 @@ pub(super) trait Isa: Sized {
     unsafe fn low_nibbles(a: Self::Weights) -> Self::Weights;
     /// The high nibbles, or 16 times them: see [`Isa::HIGH_NIBBLE_IN_PLACE`].
     unsafe fn high_nibbles(a: Self::Weights) -> Self::Weights;
+    /// The bits of every byte, so many places to the right, or to the left if negative. What comes from a neighbour may be
+    /// anything.
+    unsafe fn shift(a: Self::Weights, places: i32) -> Self::Weights;
+    /// Nibbles with bit 4 of `bits`.
+    unsafe fn with_fifth(nibbles: Self::Weights, bits: Self::Weights) -> Self::Weights;
+    /// What an offset of the weights adds to a block's sums, as [`Isa::start`] and [`Isa::sums_of_nibbles`] take it; `sum` is that
+    /// of all `bytes`.
+    #[inline(always)]
+    unsafe fn correction(_bytes: &[[i8; LANES]; 2], sum: i32, offset: i32) -> i32 {
+        sum.wrapping_mul(offset)
+    }
     /// What sums of nibbles start from. A level may add `correction` here or in [`Isa::sums_of_nibbles`].
     unsafe fn start(correction: i32) -> Self::Sums;
-    /// `sums[r] += Σᵢ weights[4r + i] · activations[i]`, weights 0…15 (or 16 times that, in place), activations `i8`.
+    /// `sums[r] += Σᵢ weights[4r + i] · activations[i]`, weights 0…31 (or 0…15 times 16, in place), activations `i8`.
     unsafe fn dot_nibbles(sums: Self::Sums, weights: Self::Weights, activations: i32) -> Self::Sums;
     /// The same for bytes of weights, which are stored with an offset of 128.
     unsafe fn dot_bytes(sums: Self::Sums, weights: Self::Weights, activations: i32) -> Self::Sums;

@@ -7,6 +7,7 @@
 //! scales    [block 0, 1][16 rows] f16
 //! minima    [block 0, 1][16 rows] f16        only where the encoding has them
 //! weights   4-bit: [j: 0..8][row r: 0..16][i: 0..4]     low nibble: column 4j+i, high nibble: column 32+4j+i
+//!           5-bit: the same, then the fifth bits, [block 0, 1][r][i]: bit (4+j) mod 8 is column 4j+i's
 //!           8-bit: [block 0, 1][j][r][i]                value + 128 of column 32·block+4j+i
 //! ```
 //!
@@ -53,6 +54,13 @@ struct FourBitMinimumChunk {
 }
 
 #[repr(C, align(64))]
+struct FiveBitChunk {
+    scales: Scales,
+    weights: [Vector; VECTORS],
+    fifth: [Vector; 2],
+}
+
+#[repr(C, align(64))]
 struct EightBitChunk {
     scales: Scales,
     weights: [[Vector; VECTORS]; 2],
@@ -62,12 +70,17 @@ const _: () = assert!(size_of::<FourBitChunk>() == 576 && offset_of!(FourBitChun
 const _: () =
     assert!(size_of::<FourBitMinimumChunk>() == 640 && offset_of!(FourBitMinimumChunk, weights) == 128);
 const _: () = assert!(offset_of!(FourBitMinimumChunk, minima) == MINIMA);
+const _: () = assert!(size_of::<FiveBitChunk>() == 704 && offset_of!(FiveBitChunk, weights) == 64);
+const _: () = assert!(offset_of!(FiveBitChunk, fifth) == offset_of!(FiveBitChunk, weights) + FIFTH);
+const _: () = assert!(offset_of!(FiveBitChunk, scales) == 0);
 const _: () = assert!(size_of::<EightBitChunk>() == 1088 && offset_of!(EightBitChunk, weights) == 64);
 const _: () = assert!(offset_of!(FourBitChunk, scales) == 0 && offset_of!(EightBitChunk, scales) == 0);
 const _: () = assert!(offset_of!(FourBitMinimumChunk, scales) == 0);
 
 /// Offset of the minima in a chunk that has them.
 pub(super) const MINIMA: usize = 64;
+/// Offset of the fifth bits from the weights.
+pub(super) const FIFTH: usize = VECTORS * 64;
 
 /// How a packed matrix holds its weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,19 +89,23 @@ pub(super) enum Encoding {
     FourBit,
     /// q · scale + minimum, q in 0…15
     FourBitMinimum,
+    /// (q − 16) · scale, q in 0…31
+    FiveBit,
     /// q · scale, q in −128…127
     EightBit,
 }
 
 impl Encoding {
     /// Every encoding; their places here number them.
-    pub(super) const ALL: [Encoding; 3] = [Encoding::FourBit, Encoding::FourBitMinimum, Encoding::EightBit];
+    pub(super) const ALL: [Encoding; 4] =
+        [Encoding::FourBit, Encoding::FourBitMinimum, Encoding::FiveBit, Encoding::EightBit];
 
     /// The name in files of packed weights.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Encoding::FourBit => "four-bit",
             Encoding::FourBitMinimum => "four-bit-minimum",
+            Encoding::FiveBit => "five-bit",
             Encoding::EightBit => "eight-bit",
         }
     }
@@ -103,6 +120,7 @@ impl Encoding {
         match self {
             Encoding::FourBit => size_of::<FourBitChunk>(),
             Encoding::FourBitMinimum => size_of::<FourBitMinimumChunk>(),
+            Encoding::FiveBit => size_of::<FiveBitChunk>(),
             Encoding::EightBit => size_of::<EightBitChunk>(),
         }
     }
@@ -112,6 +130,7 @@ impl Encoding {
         match self {
             Encoding::FourBit => offset_of!(FourBitChunk, weights),
             Encoding::FourBitMinimum => offset_of!(FourBitMinimumChunk, weights),
+            Encoding::FiveBit => offset_of!(FiveBitChunk, weights),
             Encoding::EightBit => offset_of!(EightBitChunk, weights),
         }
     }

@@ -188,6 +188,16 @@ impl<D: Dots> Isa for Neon<D> {
         unsafe { quad(|i| vshrq_n_u8::<4>(a[i])) }
     }
     #[inline(always)]
+    unsafe fn shift(a: Self::Weights, places: i32) -> Self::Weights {
+        // SAFETY: see above.
+        unsafe { quad(|i| vshlq_u8(a[i], vdupq_n_s8(-places as i8))) }
+    }
+    #[inline(always)]
+    unsafe fn with_fifth(nibbles: Self::Weights, bits: Self::Weights) -> Self::Weights {
+        // SAFETY: see above.
+        unsafe { quad(|i| vorrq_u8(nibbles[i], vandq_u8(bits[i], vdupq_n_u8(16)))) }
+    }
+    #[inline(always)]
     unsafe fn start(correction: i32) -> Self::Sums {
         // SAFETY: see above.
         unsafe { D::start(correction) }

@@ -3,9 +3,9 @@
 use anyhow::{Context, Result, ensure};
 use half::f16;
 
-use super::formats::{SourceKind, dequantize, nibbles};
+use super::formats::{SourceKind, dequantize, five_bits, nibbles};
 use super::isa::LANES;
-use super::layout::{AlignedBytes, BLOCK, CHUNK, Encoding, MINIMA, VECTORS};
+use super::layout::{AlignedBytes, BLOCK, CHUNK, Encoding, FIFTH, MINIMA, VECTORS};
 use super::matrix::PackedMatrix;
 use super::{Kernels, SharedPointer};
 
@@ -13,15 +13,14 @@ use super::{Kernels, SharedPointer};
 struct Block {
     scale: f16,
     minimum: f16,
-    /// 0…15, or the value + 128.
+    /// 0…15, 0…31, or the value + 128.
     values: [u8; BLOCK],
 }
 
 impl PackedMatrix {
     /// Packs a matrix of `rows` rows of `cols` values, stored as `kind`.
     ///
-    /// Q4_0, Q4_1 and Q4_K keep their 4-bit values, Q5_0 and Q8_0 become the same values in 8 bits; the others
-    /// become the nearest 8-bit values with a scale for every 32. Scales and minima become `f16`.
+    /// Q4_0, Q4_1, Q4_K, Q5_0 and Q8_0 keep their values; the others become the nearest 8-bit values with a scale for every 32. Scales and minima become `f16`.
     ///
     /// # Errors
     /// When there are no rows or columns, a row is not a whole number of 32 values or of the format's blocks, or
@@ -47,6 +46,7 @@ impl PackedMatrix {
         let encoding = match kind {
             SourceKind::Q4_0 => Encoding::FourBit,
             SourceKind::Q4_1 | SourceKind::Q4K => Encoding::FourBitMinimum,
+            SourceKind::Q5_0 => Encoding::FiveBit,
             _ => Encoding::EightBit,
         };
         let group_bytes = cols.div_ceil(CHUNK) * encoding.chunk_bytes();
@@ -92,11 +92,11 @@ fn read_block(kind: SourceKind, row: &[u8], index: usize) -> Block {
         }
         SourceKind::Q5_0 => {
             let block = &row[index * block_bytes..][..block_bytes];
-            let mut values = [0.0; BLOCK];
-            // Five bits with the scale's own step: dividing by the scale gives them back exactly.
-            let scale = f16::from_le_bytes([block[0], block[1]]);
-            expect_dequantize(kind, block, &mut values);
-            Block { scale, minimum: f16::ZERO, values: to_steps(&values, scale) }
+            Block {
+                scale: f16::from_le_bytes([block[0], block[1]]),
+                minimum: f16::ZERO,
+                values: five_bits(&block[2..6], &block[6..22]),
+            }
         }
         SourceKind::F32 | SourceKind::F16 | SourceKind::BF16 | SourceKind::Q5_1 => {
             let mut values = [0.0; BLOCK];
@@ -144,12 +144,18 @@ fn write_block(encoding: Encoding, group: &mut [u8], row: usize, column: usize, 
         chunk[MINIMA + scale..][..2].copy_from_slice(&block.minimum.to_le_bytes());
     }
     let weights = &mut chunk[encoding.weights_offset()..];
+    if encoding == Encoding::FiveBit {
+        let fifth = &mut weights[FIFTH + half * 64 + 4 * row..][..4];
+        for (place, value) in block.values.iter().enumerate() {
+            fifth[place % 4] |= value >> 4 << ((4 + place / 4) % 8);
+        }
+    }
     for (j, quad) in block.values.as_chunks::<4>().0.iter().enumerate() {
         match encoding {
             Encoding::EightBit => weights[(half * VECTORS + j) * 64 + 4 * row..][..4].copy_from_slice(quad),
-            Encoding::FourBit | Encoding::FourBitMinimum => {
+            Encoding::FourBit | Encoding::FourBitMinimum | Encoding::FiveBit => {
                 for (byte, value) in weights[j * 64 + 4 * row..][..4].iter_mut().zip(quad) {
-                    *byte |= value << (4 * half);
+                    *byte |= (value & 15) << (4 * half);
                 }
             }
         }
@@ -178,6 +184,10 @@ pub(super) fn unpack_block(
             Encoding::FourBit => (f32::from(weights[place] >> (4 * half) & 15) - 8.0) * scale,
             Encoding::FourBitMinimum => {
                 f32::from(weights[place] >> (4 * half) & 15) * scale + half_float(MINIMA)
+            }
+            Encoding::FiveBit => {
+                let fifth = weights[FIFTH + half * 64 + 4 * row + i % 4] >> ((4 + i / 4) % 8) & 1;
+                (f32::from(weights[place] >> (4 * half) & 15 | fifth << 4) - 16.0) * scale
             }
             Encoding::EightBit => f32::from((weights[half * VECTORS * 64 + place] ^ 0x80) as i8) * scale,
         };

@@ -68,6 +68,7 @@ macro_rules! routines {
                 match encoding {
                     Encoding::FourBit => of_encoding::<4, false>(groups, tokens),
                     Encoding::FourBitMinimum => of_encoding::<4, true>(groups, tokens),
+                    Encoding::FiveBit => of_encoding::<5, false>(groups, tokens),
                     Encoding::EightBit => of_encoding::<8, false>(groups, tokens),
                 }
             }
@@ -89,6 +90,7 @@ macro_rules! routines {
                     match encoding {
                         Encoding::FourBit => quantize_token::<$isa, 4, false>(x, columns, tile, width, index),
                         Encoding::FourBitMinimum => quantize_token::<$isa, 4, true>(x, columns, tile, width, index),
+                        Encoding::FiveBit => quantize_token::<$isa, 5, false>(x, columns, tile, width, index),
                         Encoding::EightBit => quantize_token::<$isa, 8, false>(x, columns, tile, width, index),
                     }
                 }

@@ -126,6 +126,14 @@ impl Isa for Scalar {
         a.map(|byte| byte >> 4)
     }
     #[inline(always)]
+    unsafe fn shift(a: Self::Weights, places: i32) -> Self::Weights {
+        a.map(|byte| if places < 0 { byte << -places } else { byte >> places })
+    }
+    #[inline(always)]
+    unsafe fn with_fifth(nibbles: Self::Weights, bits: Self::Weights) -> Self::Weights {
+        std::array::from_fn(|i| nibbles[i] | bits[i] & 16)
+    }
+    #[inline(always)]
     unsafe fn start(correction: i32) -> Self::Sums {
         [correction; LANES]
     }

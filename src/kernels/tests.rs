@@ -5,6 +5,7 @@ use std::sync::Arc;
 use half::{bf16, f16};
 use proptest::prelude::*;
 
+use super::isa::LANES;
 use super::*;
 
 /// Repeatable numbers: enough randomness for weights, without a dependency.
@@ -138,6 +139,41 @@ fn products_of_every_small_batch() {
     }
 }
 
+/// The largest sums that there can be, of either sign: they must fit where a level adds them up.
+#[test]
+fn products_of_the_largest_weights_and_activations() {
+    let cols = 64;
+    for kind in [SourceKind::Q4_0, SourceKind::Q4_1, SourceKind::Q5_0, SourceKind::Q8_0] {
+        let (block_values, block_bytes) = kind.block();
+        for (byte, eight_bits) in [(0x00, 0x81), (0xff, 0x7f)] {
+            let (mut block, scale) = (vec![byte; block_bytes], f16::from_f32(1.0).to_le_bytes());
+            block[..2].copy_from_slice(&scale);
+            match kind {
+                SourceKind::Q4_1 => block[2..4].copy_from_slice(&scale),
+                SourceKind::Q8_0 => block[2..].fill(eight_bits),
+                _ => {}
+            }
+            let source = block.repeat(LANES * cols / block_values);
+            let mut weights = vec![0.0; LANES * cols];
+            dequantize(kind, &source, &mut weights).unwrap();
+            for signs in [[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]] {
+                let x = signs.repeat(3 * cols / 2);
+                let wide: Vec<f64> = x.iter().copied().map(f64::from).collect();
+                let expected = multiply_reference(&weights, &wide, LANES, cols);
+                for kernels in all_kernels() {
+                    let matrix = PackedMatrix::pack(&kernels, kind, LANES, cols, &source).unwrap();
+                    let mut out = vec![7.0; 3 * LANES];
+                    multiply(&kernels, &[&matrix], x[..].into(), &mut out).unwrap();
+                    for (actual, expected) in out.iter().zip(&expected) {
+                        let difference = (f64::from(*actual) - expected).abs();
+                        assert!(difference < 0.1, "{} {kind:?}: {actual}, not {expected}", kernels.name());
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn products_of_many_tokens_are_divided_among_threads() {
     check_multiply(SourceKind::Q4_1, 70, 64, 230, 5);
@@ -196,7 +232,7 @@ proptest! {
 
 /// Attention of `tokens` tokens after `start` others, all of whose keys and values went through [`store`].
 fn check_attention(shape: AttentionShape, start: usize, tokens: usize, seed: u64) {
-    let AttentionShape { heads, kv_heads, head_dim, .. } = shape;
+    let AttentionShape { heads, head_dim, .. } = shape;
     let mut numbers = Numbers(seed | 1);
     let all: Vec<f32> =
         numbers.floats((start + tokens) * shape.row()).iter().map(|value| 3.0 * value).collect();
@@ -401,7 +437,7 @@ fn combined_products_of_few_and_of_many_tokens() {
 fn a_packed_matrix_is_the_same_in_a_shared_file() {
     let kernels = Kernels::new(1);
     let mut numbers = Numbers(5);
-    for kind in [SourceKind::Q4_0, SourceKind::Q4_1, SourceKind::Q8_0] {
+    for kind in [SourceKind::Q4_0, SourceKind::Q4_1, SourceKind::Q5_0, SourceKind::Q8_0] {
         let source = random_matrix(kind, 40, 96, &mut numbers);
         let matrix = PackedMatrix::pack(&kernels, kind, 40, 96, &source).unwrap();
         let mut file = layout::AlignedBytes::zeroed(64 + matrix.bytes());

@@ -14,7 +14,7 @@
 use half::f16;
 
 use super::isa::{Isa, LANES};
-use super::layout::{ACTIVATION_BYTES, BLOCK, CHUNK, Encoding, MINIMA, VECTORS};
+use super::layout::{ACTIVATION_BYTES, BLOCK, CHUNK, Encoding, FIFTH, MINIMA, VECTORS};
 
 /// The most tokens that a tile may have.
 pub(super) const MAX_TOKENS: usize = 6;
@@ -142,7 +142,7 @@ unsafe fn multiply_block<
             let chunk = weights.add(group * group_stride).cast::<f16>();
             let weight_scale = I::load_half(chunk.add(HALF * LANES));
             for token in 0..TOKENS {
-                let dot = if BITS == 4 {
+                let dot = if BITS < 8 {
                     I::sums_of_nibbles(dots[group][token], correction(token))
                 } else {
                     I::sums_of_bytes(dots[group][token])
@@ -180,9 +180,11 @@ impl Block {
         &self,
         j: usize,
     ) {
-        if GROUPS == 1 && (HALF == 0 || BITS == 8) {
+        // The first vectors are asked for with the first block, and what is beyond them with the second.
+        let vector = HALF * VECTORS + j;
+        if GROUPS == 1 && vector < BITS * 2 {
             // SAFETY: the caller's promise; the address need not be valid.
-            unsafe { I::prefetch(self.weights.wrapping_add(PREFETCH_BYTES + (HALF * VECTORS + j) * 64)) };
+            unsafe { I::prefetch(self.weights.wrapping_add(PREFETCH_BYTES + vector * 64)) };
         }
     }
 
@@ -202,6 +204,12 @@ impl Block {
             match (BITS, HALF) {
                 (4, 0) => I::low_nibbles(I::weights(block.add(j * 64))),
                 (4, _) => I::high_nibbles(I::weights(block.add(j * 64))),
+                (5, half) => {
+                    let both = I::weights(block.add(j * 64));
+                    let nibbles = I::low_nibbles(if half == 0 { both } else { I::shift(both, 4) });
+                    let places = if j < 4 { j as i32 } else { j as i32 - 8 };
+                    I::with_fifth(nibbles, I::shift(I::weights(block.add(FIFTH + half * 64)), places))
+                }
                 _ => I::weights(block.add((HALF * VECTORS + j) * 64)),
             }
         }
@@ -235,24 +243,54 @@ pub(super) unsafe fn dot_block<
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        for j in 0..VECTORS {
-            block.prefetch::<I, BITS, HALF, GROUPS>(j);
-            let mut vectors = [block.weights::<I, BITS, HALF>(0, j); GROUPS];
-            for group in 1..GROUPS {
-                vectors[group] = block.weights::<I, BITS, HALF>(group, j);
+        macro_rules! steps {
+            ($($j:expr),*) => { $(dot_vector::<I, BITS, HALF, GROUPS, TOKENS>(block, dots, $j);)* };
+        }
+        if BITS == 5 {
+            // Written out, so that the shifts are by constants.
+            steps!(0, 1, 2, 3, 4, 5, 6, 7);
+        } else {
+            for j in 0..VECTORS {
+                steps!(j);
             }
-            for token in 0..TOKENS {
-                let value = block.value::<TOKENS>(j, token);
-                for group in 0..GROUPS {
-                    let dot = &mut dots[group][token];
-                    // Pinned, because the compiler would take one sum after the other, each waiting for itself, and spill
-                    // the vectors that it keeps meanwhile.
-                    *dot = I::pin(if BITS == 4 {
-                        I::dot_nibbles(*dot, vectors[group], value)
-                    } else {
-                        I::dot_bytes(*dot, vectors[group], value)
-                    });
-                }
+        }
+    }
+}
+
+/// Adds the products of one vector of each group's weights.
+///
+/// # Safety
+/// As [`dot_block`].
+#[inline(always)]
+unsafe fn dot_vector<
+    I: Isa,
+    const BITS: usize,
+    const HALF: usize,
+    const GROUPS: usize,
+    const TOKENS: usize,
+>(
+    block: &Block,
+    dots: &mut [[I::Sums; TOKENS]; GROUPS],
+    j: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        block.prefetch::<I, BITS, HALF, GROUPS>(j);
+        let mut vectors = [block.weights::<I, BITS, HALF>(0, j); GROUPS];
+        for group in 1..GROUPS {
+            vectors[group] = block.weights::<I, BITS, HALF>(group, j);
+        }
+        for token in 0..TOKENS {
+            let value = block.value::<TOKENS>(j, token);
+            for group in 0..GROUPS {
+                let dot = &mut dots[group][token];
+                // Pinned, because the compiler would take one sum after the other, each waiting for itself, and spill
+                // the vectors that it keeps meanwhile.
+                *dot = I::pin(if BITS < 8 {
+                    I::dot_nibbles(*dot, vectors[group], value)
+                } else {
+                    I::dot_bytes(*dot, vectors[group], value)
+                });
             }
         }
     }
@@ -295,11 +333,15 @@ pub(super) unsafe fn quantize_token<I: Isa, const BITS: usize, const MINIMUM: bo
             let (offset, factor) = match BITS {
                 4 if block % 2 == 1 && I::HIGH_NIBBLE_IN_PLACE => (-8 * 16, 1.0 / 16.0),
                 4 => (-8, 1.0),
+                5 => (-16, 1.0),
                 _ => (-128, 1.0),
             };
             scales.add(index).write(scale * factor);
-            let correction =
-                if MINIMUM { (scale * sum as f32).to_bits() as i32 } else { sum.wrapping_mul(offset) };
+            let correction = match BITS {
+                _ if MINIMUM => (scale * sum as f32).to_bits() as i32,
+                8 => sum.wrapping_mul(offset),
+                _ => I::correction(&bytes, sum, offset),
+            };
             corrections.add(index).write(correction);
             let quads = bytes.as_flattened().as_chunks::<4>().0;
             for (j, quad) in quads.iter().enumerate() {
@@ -313,6 +355,7 @@ const fn encoding(bits: usize, minimum: bool) -> Encoding {
     match (bits, minimum) {
         (4, false) => Encoding::FourBit,
         (4, true) => Encoding::FourBitMinimum,
+        (5, false) => Encoding::FiveBit,
         (8, false) => Encoding::EightBit,
         _ => panic!("no such encoding"),
     }

@@ -122,7 +122,8 @@ impl<const MATRIX: bool> Dots for DotProducts<MATRIX> {
     ) {
         // SAFETY: see above.
         unsafe {
-            if !MATRIX || TOKENS == 1 {
+            // A fifth bit is put in its place by shifts of constants, which this order knows.
+            if !MATRIX || TOKENS == 1 || BITS == 5 {
                 return dot_block::<Neon<Self>, BITS, HALF, GROUPS, TOKENS>(block, dots);
             }
             for (group, dots) in dots.iter_mut().enumerate() {
@@ -210,7 +211,8 @@ unsafe fn pair_activations<const TOKENS: usize>(block: &Block, pair: usize, j: u
     }
 }
 
-/// NEON alone: products of bytes are 16 bits long. A block of nibbles fits in them, 8 · 15 · 127 = 15240; bytes are added in
+/// NEON alone: products of bytes are 16 bits long. A block of nibbles fits in them, and of
+/// five bits, 8 · 31 · 127 = 31496; bytes are added in
 /// pairs to 32 bits at once. Each register of weights gives two of sums, which are put together at the end.
 pub struct LongProducts;
 
