@@ -76,6 +76,10 @@ impl AttentionShape {
             "a head of {} values is not a multiple of {LANES}",
             self.head_dim
         );
+        // All other sizes are at most this one.
+        let row = self.kv_heads.checked_mul(2).and_then(|heads| heads.checked_add(self.heads));
+        let all = row.and_then(|heads| heads.checked_mul(self.head_dim)?.checked_mul(self.capacity));
+        ensure!(all.is_some(), "an attention of {self:?} is too large");
         ensure!(
             self.capacity.is_multiple_of(LANES) && cache.len() == self.cache_values(),
             "a cache of {} heads, {} positions and {} values got {} values",

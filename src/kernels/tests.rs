@@ -542,6 +542,9 @@ fn impossible_shapes_are_errors() {
     assert!(attend(&kernels, &shape, 15, &qkv, &cache, &mut out).is_ok());
     assert!(attend(&kernels, &shape, 16, &qkv, &cache, &mut out).is_err());
     assert!(attend(&kernels, &shape, usize::MAX, &qkv, &cache, &mut out).is_err());
+    // Its rows would have 2⁶⁴ + 32 values.
+    let huge = AttentionShape { heads: 1 << 60, ..shape };
+    assert!(attend(&kernels, &huge, 0, &qkv[..32], &cache, &mut []).is_err());
     assert!(attend(&kernels, &shape, 0, &qkv[..63], &cache, &mut out).is_err());
     assert!(attend(&kernels, &shape, 0, &qkv, &cache[..480], &mut out).is_err());
     assert!(attend(&kernels, &shape, 0, &qkv, &cache, &mut out[..16]).is_err());
