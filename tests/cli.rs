@@ -8,6 +8,7 @@ use std::process::Stdio;
 use common::program::{file, foretype, run};
 use common::real_model;
 use common::tiny_model::Tiny;
+use foretype::kernels::{LEVEL_VARIABLE, Level};
 use serde_json::Value;
 
 #[test]
@@ -151,6 +152,38 @@ fn the_embedded_model_is_part_of_the_program() {
         assert!(code == 1 && errors.contains("part of the program"), "{errors}");
     } else {
         assert!(code == 1 && errors.contains("built without foretype-135m"), "{errors}");
+    }
+}
+
+#[test]
+fn the_environment_forces_each_level_of_the_kernels_that_the_cpu_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole.gguf");
+    Tiny::default().write(&whole);
+    let run_at = |level: &str| {
+        let mut command = foretype();
+        command.env(LEVEL_VARIABLE, level).args(["--device", "cpu", "--model", whole.to_str().unwrap()]);
+        let sizes = ["--prompt", "8", "--generate", "4", "--repeat", "1"];
+        let (code, output, errors) = run(command.args(["bench", "model", "--json"]).args(sizes));
+        assert_eq!(code, 0, "{level}: {errors}");
+        let report: Value = serde_json::from_str(&output).unwrap();
+        (report["kernels"].as_str().unwrap().to_owned(), errors)
+    };
+    let (available, others): (Vec<_>, Vec<_>) =
+        Level::ALL.into_iter().partition(|level| level.is_available());
+    let names: Vec<&str> = available.into_iter().map(Level::name).collect();
+    for name in &names {
+        assert_eq!(run_at(name), ((*name).to_owned(), String::new()));
+    }
+    // No CPU has the levels of both architectures.
+    for wanted in ["sse9", others[0].name()] {
+        let (used, errors) = run_at(wanted);
+        assert_eq!(used, names[0], "{errors}");
+        let warning = format!(
+            "{LEVEL_VARIABLE}={wanted} is not available here; using {used} (choices: {})",
+            names.join(", ")
+        );
+        assert!(errors.lines().count() == 1 && errors.contains(&warning), "{errors}");
     }
 }
 

@@ -100,6 +100,10 @@ impl AttentionShape {
     }
 
     fn check_cache(&self, cache: Size) -> Result<()> {
+        // All other sizes are at most this one.
+        let row = self.kv_heads.checked_mul(2).and_then(|heads| heads.checked_add(self.heads));
+        let all = row.and_then(|heads| heads.checked_mul(self.head_dim)?.checked_mul(self.capacity));
+        ensure!(all.is_some(), "an attention of {self:?} is too large");
         let wanted = match cache {
             Size::Halves(_) => Size::Halves(self.cache_values()),
             Size::Bytes(_) => Size::Bytes(self.cache_bytes()),

@@ -631,6 +631,9 @@ fn impossible_shapes_are_errors() {
     assert!(attend(&kernels, &shape, 15, &qkv, cache, &mut out).is_ok());
     assert!(attend(&kernels, &shape, 16, &qkv, cache, &mut out).is_err());
     assert!(attend(&kernels, &shape, usize::MAX, &qkv, cache, &mut out).is_err());
+    // Its rows would have 2⁶⁴ + 32 values.
+    let huge = AttentionShape { heads: 1 << 60, ..shape };
+    assert!(attend(&kernels, &huge, 0, &qkv[..32], cache, &mut []).is_err());
     assert!(attend(&kernels, &shape, 0, &qkv[..63], cache, &mut out).is_err());
     assert!(attend(&kernels, &shape, 0, &qkv, Cache::Halves(&halves[..480]), &mut out).is_err());
     assert!(attend(&kernels, &shape, 0, &qkv, Cache::Bytes(&[0; 512]), &mut out).is_err());

@@ -137,7 +137,7 @@ impl Decoder {
         };
         let ffn = weights.get("blk.0.ffn_gate.weight")?.rows;
         let width = shape.width;
-        let mut blocks = Vec::with_capacity(shape.layers);
+        let mut blocks = Vec::new(); // as many as there are, not as many as are claimed
         for layer in 0..shape.layers {
             let name = |part: &str| format!("blk.{layer}.{part}");
             let block = Block {

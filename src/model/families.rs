@@ -37,6 +37,9 @@ pub fn family(name: &str) -> anyhow::Result<&'static Family> {
     })
 }
 
+/// No size of a model is beyond this; products of two sizes are then numbers, whatever a damaged file says.
+const LARGEST: usize = 1 << 24;
+
 /// Everything about a model's shape that the decoder needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
@@ -129,6 +132,10 @@ impl Shape {
         if [layers, width, heads, kv_heads, head_dim, vocabulary, context].contains(&0) {
             bail!("the model's shape has a zero: {self:?}");
         }
+        if [layers, width, heads, kv_heads, head_dim, vocabulary, context].iter().any(|size| *size > LARGEST)
+        {
+            bail!("the model's shape is impossibly large: {self:?}");
+        }
         if heads % kv_heads != 0 || head_dim % 2 != 0 {
             bail!(
                 "the model's heads do not fit together: {heads} heads, {kv_heads} of keys, of {head_dim} values"
@@ -151,4 +158,31 @@ struct CheckpointConfig {
     rope_theta: Option<f64>,
     rms_norm_eps: f32,
     max_position_embeddings: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_cannot_be_multiplied_are_refused() {
+        let shape = Shape {
+            layers: 2,
+            width: 64,
+            heads: 4,
+            kv_heads: 2,
+            head_dim: 16,
+            vocabulary: 100,
+            rope_base: 10_000.0,
+            rope: RopeStyle::Halves,
+            norm_epsilon: 1e-5,
+            context: 512,
+            rope_scale: 1.0,
+            kv_cache: KvKind::F16,
+        };
+        assert!(shape.clone().check().is_ok());
+        assert!(Shape { heads: 1 << 62, ..shape.clone() }.check().is_err());
+        assert!(Shape { head_dim: 1 << 62, ..shape.clone() }.check().is_err());
+        assert!(Shape { layers: 1 << 40, ..shape }.check().is_err());
+    }
 }

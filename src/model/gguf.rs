@@ -1,7 +1,7 @@
 //! GGUF files: metadata, and tensors as slices of the mapped file. The header is parsed by candle.
 
 use std::borrow::Cow;
-use std::io::Cursor;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -35,7 +35,8 @@ impl GgufFile {
     }
 
     fn parse(path: &Path, bytes: Bytes) -> anyhow::Result<Self> {
-        let content = Content::read(&mut Cursor::new(&bytes[..])).map_err(|error| {
+        let mut header = Header { bytes: Cursor::new(&bytes[..]), since_alignment: None };
+        let content = Content::read(&mut header).map_err(|error| {
             // Candle appends a backtrace when RUST_BACKTRACE is set; users want the first line.
             let error = error.to_string().lines().next().unwrap_or_default().to_owned();
             anyhow!(
@@ -154,12 +155,82 @@ impl GgufFile {
         if cols % block != 0 {
             bail!("the tensor {name} has rows of {cols} values, not a multiple of {block}");
         }
-        let size = elements / block * info.ggml_dtype.type_size();
+        let size = (elements / block).checked_mul(info.ggml_dtype.type_size());
         let start = self.content.tensor_data_offset.saturating_add(info.offset);
         let bytes = usize::try_from(start)
             .ok()
-            .and_then(|start| self.bytes.get(start..start.checked_add(size)?))
+            .and_then(|start| self.bytes.get(start..start.checked_add(size?)?))
             .with_context(|| format!("{} ends inside {name}; fetch it again", self.path.display()))?;
         Ok(Some(Raw { kind: source_kind(info.ggml_dtype)?, rows, cols, bytes: Cow::Borrowed(bytes) }))
+    }
+}
+
+/// The bytes as candle reads them. It divides by the alignment that a file states, so one of zero ends the reading here.
+struct Header<'a> {
+    bytes: Cursor<&'a [u8]>,
+    /// Reads since the alignment's key: its type comes next, then its value.
+    since_alignment: Option<usize>,
+}
+
+impl Read for Header<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.bytes.read(buffer)?;
+        // Candle takes zeros off the end of a key.
+        let length = buffer.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        self.since_alignment = match self.since_alignment {
+            _ if &buffer[..length] == b"general.alignment" => Some(0),
+            Some(0) => Some(1),
+            Some(_) if length == 0 => return Err(io::Error::other("an alignment of zero")),
+            _ => None,
+        };
+        Ok(count)
+    }
+}
+
+impl Seek for Header<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.bytes.seek(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const U32: u32 = 4;
+
+    /// A file with one number in its metadata and one vector of f32, of which nothing follows.
+    fn open(key: &str, value: u32, cols: u64) -> anyhow::Result<GgufFile> {
+        let mut bytes = b"GGUF\x03\0\0\0".to_vec();
+        bytes.extend([1u64, 1].map(u64::to_le_bytes).concat());
+        bytes.extend((key.len() as u64).to_le_bytes());
+        bytes.extend(key.as_bytes());
+        bytes.extend([U32, value].map(u32::to_le_bytes).concat());
+        bytes.extend(1u64.to_le_bytes());
+        bytes.extend(b"v");
+        bytes.extend(1u32.to_le_bytes());
+        bytes.extend(cols.to_le_bytes());
+        bytes.extend(0u32.to_le_bytes());
+        bytes.extend(0u64.to_le_bytes());
+        GgufFile::embedded(bytes.leak())
+    }
+
+    #[test]
+    fn an_alignment_of_zero_is_an_error() {
+        for key in ["general.alignment", "general.alignment\0"] {
+            assert!(open(key, 32, 1).is_ok());
+            let error = open(key, 0, 1).err().expect("an error").to_string();
+            assert!(error.contains("not a readable GGUF file (an alignment of zero)"), "{error}");
+        }
+        assert!(open("another", 0, 1).is_ok());
+    }
+
+    #[test]
+    fn a_tensor_larger_than_memory_ends_past_the_file() {
+        for cols in [1, 1 << 62, u64::MAX] {
+            let file = open("a", 0, cols).unwrap();
+            let error = file.find("v").err().expect("an error").to_string();
+            assert!(error.contains("ends inside v"), "{error}");
+        }
     }
 }
