@@ -298,7 +298,7 @@ pub fn copy_cache(shape: &AttentionShape, from: Cache, to: CacheMut, length: usi
 
 /// Copies the first `length` positions of every head, each of so many elements.
 fn copy_heads<T: Copy>(shape: &AttentionShape, from: &[T], to: &mut [T], elements: usize, length: usize) {
-    let head = shape.capacity * elements;
+    let head = (shape.capacity * elements).max(1); // an empty cache has no heads
     for (from, to) in from.chunks_exact(head).zip(to.chunks_exact_mut(head)) {
         to[..length * elements].copy_from_slice(&from[..length * elements]);
     }
