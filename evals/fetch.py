@@ -5,9 +5,9 @@ Usage: evals/fetch.py [--out .cache/evals] [--only LANGUAGE...]
 
 They are the evaluation reserve: packages whose name's SHA-256 begins with the digit 0 are never trained on. Source
 files go to OUT/LANGUAGE/PACKAGE-VERSION/. Needs pip, npm, cargo, and for Go, C, C++ and Java apt-get on Debian 12 or a
-derivative, which here reads Debian's own sources, apart from the system's.
+derivative; Debian's sources are read from the mirror that apt is set up for, apart from the system's lists.
 """
-import argparse, hashlib, io, os, pathlib, shutil, subprocess, sys, tarfile, tempfile, zipfile
+import argparse, hashlib, io, os, pathlib, re, shutil, subprocess, sys, tarfile, tempfile, zipfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 ENDINGS = {
@@ -15,7 +15,6 @@ ENDINGS = {
     "go": (".go",), "c": (".c", ".h"), "cpp": (".cpp", ".cc", ".hpp", ".h"), "java": (".java",),
 }
 SKIPPED = ("/test", "/dist/", "/build/", "/vendor/", "/node_modules/", "/debian/", ".min.", ".d.ts", "/es/", "/umd/", "_test.go")
-DEBIAN = "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main\n"
 
 
 def is_reserve(name):
@@ -45,6 +44,17 @@ def crates(name, version, folder):
     shutil.copy(found, folder)
 
 
+def debian_sources():
+    """A line of apt's sources, for the first mirror of Debian that the system has."""
+    for path in [pathlib.Path("/etc/apt/sources.list"), *sorted(pathlib.Path("/etc/apt/sources.list.d").glob("*"))]:
+        lines = path.read_text().splitlines() if path.is_file() and path.suffix in (".list", ".sources") else []
+        for line in lines:
+            mirror = re.search(r"^[^#]*?(https?://\S+/debian/?)(\s|$)", line)
+            if mirror:
+                return f"deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirror[1]} bookworm main\n"
+    sys.exit("no mirror of Debian is among apt's sources")
+
+
 def debian(name, version, folder):
     root = pathlib.Path(tempfile.gettempdir()) / "foretype-debian-sources"
     places = [("Dir::Etc::SourceList", root / "sources.list"), ("Dir::Etc::SourceParts", "/nonexistent"), ("Dir::State", root),
@@ -55,7 +65,7 @@ def debian(name, version, folder):
         for part in ("lists/partial", "cache/archives/partial"):
             (root / part).mkdir(parents=True)
         (root / "status").touch()
-        (root / "sources.list").write_text(DEBIAN)
+        (root / "sources.list").write_text(debian_sources())
         run("apt-get", "-qq", *options, "update")
     run("apt-get", "-qq", *options, "source", "--only-source", "--download-only", "--tar-only", f"{name}={version}",
         cwd=folder)
