@@ -35,7 +35,7 @@ struct Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{:?} {:3} {}", self.kind, self.tokens, self.level.name())
+        write!(f, "{:?} {} {}", self.kind, self.tokens, self.level.name())
     }
 }
 
@@ -48,7 +48,7 @@ struct Tokens {
 
 impl fmt::Display for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{:3} {}", self.tokens, self.level.name())
+        write!(f, "{} {}", self.tokens, self.level.name())
     }
 }
 
