@@ -331,7 +331,7 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::kv_cache::KvKind;
+    use crate::model::KvKind;
 
     #[test]
     fn as_many_caches_are_kept_as_fit_and_one_at_least() {

@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 
 use crate::kernels::RopeStyle;
+use crate::model::KvKind;
 use crate::model::gguf::GgufFile;
-use crate::model::kv_cache::KvKind;
 
 /// A family of decoders that differ in these facts alone.
 #[derive(Debug)]

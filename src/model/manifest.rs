@@ -3,7 +3,7 @@
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::model::kv_cache::KvKind;
+use crate::model::KvKind;
 use crate::model::{embedded, families};
 
 /// The model that the program carries in itself, unless it was built without.

@@ -13,13 +13,15 @@ pub mod weights;
 
 pub mod decoder;
 mod embedding;
-pub mod kv_cache;
+mod kv_cache;
 mod linear;
 pub mod ops;
 mod packed;
 mod rotary;
 
 use crate::interrupt::Interrupt;
+
+pub use kv_cache::KvKind;
 
 /// A Transformer with a KV cache that grows by tokens and rolls back to any length.
 pub trait Network: Send {

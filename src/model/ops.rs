@@ -10,7 +10,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::kernels::{Kernels, RopeStyle};
-use crate::model::kv_cache::KvKind;
+use crate::model::KvKind;
 use crate::model::linear::Linear;
 
 /// Who computes.

@@ -5,7 +5,7 @@ use half::f16;
 use half::vec::HalfBitsVecExt;
 
 use crate::kernels::{self, AttentionShape, Cache, CacheMut, Input, Kernels, PackedMatrix, RopeStyle};
-use crate::model::kv_cache::KvKind;
+use crate::model::KvKind;
 use crate::model::linear::Linear;
 use crate::model::ops::{Angles, Heads, LayerCache, Norm};
 
