@@ -25,7 +25,7 @@ pub struct Window {
 const HEAD_SHARE: usize = 3;
 
 /// Cut the text around `offset` to about these many bytes before and after it. With a `reach`, the cut is where it will
-/// be once as many bytes more are typed.
+/// be once as many bytes more are typed, or half of the budget if that is less: what is beyond has no place yet.
 #[allow(clippy::too_many_arguments)]
 pub fn window(
     snapshot: &Snapshot,
@@ -37,6 +37,7 @@ pub fn window(
     reach: usize,
 ) -> Window {
     let text = &snapshot.text;
+    let reach = reach.min(prefix_bytes / 2);
     let suffix_end = if text.len_bytes() - offset <= suffix_bytes {
         text.len_bytes()
     } else {
@@ -124,6 +125,22 @@ mod tests {
         assert!(window.prefix.starts_with("        let value_"));
         assert!((500..=1000).contains(&window.prefix.len()), "{}", window.prefix.len());
         assert_eq!(window.suffix, "\n    }\n}\n\n");
+    }
+
+    #[test]
+    fn no_budget_is_too_small_for_what_will_be_typed() {
+        let text = long_file(20).replace("$0", "");
+        let snapshot = Snapshot::detached(None, "rust", &text);
+        let language = languages::of("rust", None);
+        for offset in 0..=text.len() {
+            for budget in [0, 1, 7, 100, 333] {
+                for reach in [0, 1, 50, 192, 1000] {
+                    let window = window(&snapshot, None, language, offset, budget, 100, reach);
+                    assert!(text[..offset].ends_with(&window.prefix));
+                    assert!(window.prefix.len() <= budget, "{} of {budget}", window.prefix.len());
+                }
+            }
+        }
     }
 
     #[test]
