@@ -53,7 +53,7 @@ impl Engine {
     fn measure(&mut self) -> anyhow::Result<()> {
         const SAMPLE: &str = "fn main() {\n    let mut values = Vec::new();\n    for index in 0..10 {\n        values.push(index * 2);\n    }\n}\n";
         let prompt = self.tokenize(SAMPLE);
-        self.follow(&prompt[..1], 1)?;
+        self.follow(prompt.get(..1).unwrap_or_default(), 1)?;
         self.ledger.forget();
         let limits = Limits { max_tokens: 3, time: None };
         self.run(Prompt::of(&prompt), limits, &Interrupt::new(), &mut |_| Flow::Continue)?;

@@ -7,7 +7,7 @@ use candle_core::{Result, Tensor};
 use crate::interrupt::Interrupt;
 use crate::model::embedding::Embedding;
 use crate::model::families::Shape;
-use crate::model::kv_cache::KvCache;
+use crate::model::kv_cache::{KvCache, KvKind};
 use crate::model::linear::Linear;
 use crate::model::ops::{Heads, Norm, Ops, Workspace};
 use crate::model::packed::PackedStore;
@@ -87,6 +87,9 @@ impl Decoder {
         folder: Option<&Path>,
         progress: &mut dyn FnMut(f32),
     ) -> anyhow::Result<Self> {
+        if let Ops::Candle(_) = ops {
+            shape.kv_cache = KvKind::F16; // the only one that candle's operations know
+        }
         let store = PackedStore::open(folder, weights, &ops);
         // Kernels keep keys in blocks of sixteen positions.
         let capacity = capacity.min(shape.context).next_multiple_of(16);
@@ -331,7 +334,6 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::KvKind;
 
     #[test]
     fn as_many_caches_are_kept_as_fit_and_one_at_least() {

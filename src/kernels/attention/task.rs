@@ -234,8 +234,8 @@ unsafe fn scale_row<I: Isa>(row: &mut [f32], factor: f32) {
 /// Multiplies a row, a multiple of sixteen long, with as many factors.
 ///
 /// # Safety
-/// The level must be available; the factors must be there. What they are beyond those visible does not matter: they meet zeros
-/// or −∞.
+/// The level must be available; the factors must be there. What they are beyond those visible does not matter: nothing
+/// reads the results there.
 #[inline(always)]
 unsafe fn scale_each<I: Isa>(row: &mut [f32], factors: *const f32) {
     for (index, part) in row.chunks_exact_mut(LANES).enumerate() {
