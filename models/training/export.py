@@ -6,7 +6,7 @@
 
 A flat file is a line of JSON (name, shape, kind of every tensor) and the raw bytes. q8 is GGUF's own Q8_0 (blocks of
 32), so a Q8_0 file made from it loses nothing more; bf16 is the checkpoint's weights exactly as weights.pt has them.
---model also takes weights.pt itself, or a GGUF file. --kind is F16, BF16, Q8_0 or Q4_0; with Q4_0 the embedding, which
+--model also takes weights.pt itself, or a GGUF file. --kind is F16, BF16, Q8_0, Q5_0 or Q4_0; with Q4_0 the embedding, which
 is the output matrix too, is Q8_0. Norms are F32 always.
 """
 import argparse, json
@@ -15,7 +15,7 @@ import numpy as np
 from data import FIM_END, FIM_MIDDLE, FIM_PAD, FIM_PREFIX, FIM_SUFFIX, FILE_SEP, REPO_NAME, SPECIALS, rename
 from gguf_lite import Gguf, dequantise, encode, entry_text, entry_texts, entry_u32, write
 
-FILE_TYPES = {"F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}
+FILE_TYPES = {"F16": 1, "Q4_0": 2, "Q8_0": 7, "Q5_0": 8, "BF16": 32}
 MARKERS = dict(fim_pre=FIM_PREFIX, fim_suf=FIM_SUFFIX, fim_mid=FIM_MIDDLE, fim_pad=FIM_PAD, fim_rep=REPO_NAME,
                fim_sep=FILE_SEP, eot=FIM_END)  # eot ends a generation: the end of a middle
 
@@ -59,8 +59,9 @@ def mix(base, model, share, out):
     torch.save({n: w.bfloat16() if w.ndim > 1 else w for n, w in mixed.items()}, out)
 
 
-def write_gguf(base, weights, out, kind, name):
-    """The base's metadata with the renamed special tokens and our name; matrices in `kind`, norms in F32."""
+def write_gguf(base, weights, out, kind, name, ready={}):
+    """The base's metadata with the renamed special tokens and our name; matrices in `kind`, norms in F32; those in
+    `ready` are encoded already: (kind, bytes)."""
     source = Gguf(base)
     own = {"general.name": entry_text("general.name", name),
            "general.file_type": entry_u32("general.file_type", FILE_TYPES[kind]),
@@ -73,7 +74,8 @@ def write_gguf(base, weights, out, kind, name):
     for tensor in source.info:
         w = weights[tensor]
         as_kind = "F32" if w.ndim == 1 else "Q8_0" if kind == "Q4_0" and tensor == "token_embd.weight" else kind
-        tensors.append((tensor, list(w.shape), as_kind, encode(w, as_kind)))
+        as_kind, raw = ready[tensor] if tensor in ready else (as_kind, encode(w, as_kind))
+        tensors.append((tensor, list(w.shape), as_kind, raw))
     write(out, entries, tensors)
     print(out, Path(out).stat().st_size, "bytes")
 

@@ -1,11 +1,11 @@
-"""GGUF files with numpy alone: metadata, tensors, and the formats F32, F16, BF16, Q8_0, Q4_0 and Q4_1."""
+"""GGUF files with numpy alone: metadata, tensors, and the formats F32, F16, BF16, Q8_0, Q5_0, Q4_0 and Q4_1."""
 import struct
 import numpy as np
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 UINT32, STRING, ARRAY = 4, 8, 9
 # type id -> (name, values per block, bytes per block)
-TYPES = {0: ("F32", 1, 4), 1: ("F16", 1, 2), 30: ("BF16", 1, 2), 8: ("Q8_0", 32, 34), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20)}
+TYPES = {0: ("F32", 1, 4), 1: ("F16", 1, 2), 30: ("BF16", 1, 2), 8: ("Q8_0", 32, 34), 6: ("Q5_0", 32, 22), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20)}
 IDS = {name: number for number, (name, _, _) in TYPES.items()}
 ALIGNMENT = 32
 
@@ -98,13 +98,16 @@ def dequantise(raw, kind):
         return raw.view(np.float16).astype(np.float32)
     if kind == "BF16":
         return (raw.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-    blocks = raw.reshape(-1, {"Q8_0": 34, "Q4_0": 18, "Q4_1": 20}[kind])
+    blocks = raw.reshape(-1, {"Q8_0": 34, "Q5_0": 22, "Q4_0": 18, "Q4_1": 20}[kind])
     half = lambda a, b: blocks[:, a:b].copy().view(np.float16).astype(np.float32)
     if kind == "Q8_0":
         return half(0, 2) * blocks[:, 2:].copy().view(np.int8).astype(np.float32)
     low_high = lambda q: np.concatenate([q & 15, q >> 4], axis=1).astype(np.float32)
     if kind == "Q4_0":
         return half(0, 2) * (low_high(blocks[:, 2:]) - 8)
+    if kind == "Q5_0":
+        fifth = np.unpackbits(blocks[:, 2:6], axis=1, bitorder="little").astype(np.float32)
+        return half(0, 2) * (low_high(blocks[:, 6:]) + 16 * fifth - 16)
     return half(0, 2) * low_high(blocks[:, 4:]) + half(2, 4)  # Q4_1
 
 
@@ -131,10 +134,23 @@ def quantise_q4(x):
     return np.concatenate([d.astype(np.float16).view(np.uint8), q[:, :16] | q[:, 16:] << 4], axis=1).reshape(-1)
 
 
+def quantise_q5(x):
+    """Q5_0: blocks of 32, an fp16 scale, the fifth bits as 4 bytes, then 16 bytes of low bits as in Q4_0. The value of
+    greatest magnitude becomes -16 exactly. Returns a flat uint8 array, bit for bit what ggml makes of x."""
+    blocks = np.ascontiguousarray(x, np.float32).reshape(-1, 32)
+    greatest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1, keepdims=True), axis=1)
+    d = greatest / np.float32(-16)
+    q = np.minimum((blocks * inverse(d) + np.float32(16.5)).astype(np.int8), 31).astype(np.uint8)
+    fifth = np.packbits(q >> 4, axis=1, bitorder="little")
+    return np.concatenate([d.astype(np.float16).view(np.uint8), fifth, q[:, :16] & 15 | (q[:, 16:] & 15) << 4], axis=1).reshape(-1)
+
+
 def encode(x, kind):
     """An array as the bytes of a format."""
     if kind == "Q8_0":
         return quantise_q8(x)
+    if kind == "Q5_0":
+        return quantise_q5(x)
     if kind == "Q4_0":
         return quantise_q4(x)
     x = np.ascontiguousarray(x, np.float32).reshape(-1)

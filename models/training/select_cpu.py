@@ -2,7 +2,8 @@
 
   select_cpu.py --shards DIR --out chosen/chosen.jsonl.xz --characters 60e6
 
-Keeps a file when it looks hand-written: has functions, lines of usual length, mostly words. Shares of languages are given by SHARES. Packages stay together.
+Keeps a file when it looks hand-written: has functions, lines of usual length, mostly words. Shares of languages are SHARES, or what --shares
+gives as python=0.6,rust=0.2,… Packages stay together.
 """
 import argparse, hashlib, json, lzma, random, re
 from pathlib import Path
@@ -28,14 +29,15 @@ def main():
     p.add_argument("--out", required=True)
     p.add_argument("--characters", type=float, default=60e6)
     p.add_argument("--per-package", type=float, default=150e3, help="characters of one package at most")
+    p.add_argument("--shares", type=lambda text: {k: float(v) for k, v in (pair.split("=") for pair in text.split(","))}, default=SHARES)
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
-    rng, room = random.Random(a.seed), {k: v * a.characters for k, v in SHARES.items()}
+    rng, room = random.Random(a.seed), {k: v * a.characters for k, v in a.shares.items()}
     Path(a.out).parent.mkdir(parents=True, exist_ok=True)
     chosen = []
     shards = sorted(Path(a.shards).glob("shard-*.jsonl.xz"))
     for n, shard in enumerate(shards):
-        share = {k: v * a.characters * (n + 1) / len(shards) for k, v in SHARES.items()}
+        share = {k: v * a.characters * (n + 1) / len(shards) for k, v in a.shares.items()}
         taken = {}
         with lzma.open(shard, "rt", encoding="utf-8") as f:
             for line in f:
@@ -45,7 +47,7 @@ def main():
                 for file in p["files"]:
                     lang = file["lang"].lower()
                     size = len(file["text"])
-                    used = SHARES.get(lang, 0) * a.characters - room.get(lang, 0)
+                    used = a.shares.get(lang, 0) * a.characters - room.get(lang, 0)
                     if size > left or used + size > share.get(lang, 0) or not hand_written(file["text"]):
                         continue
                     if re.search(r"(^|/)tests?(/|_|\.)|_test\.|\.test\.", file["path"]) and rng.random() < 0.7:

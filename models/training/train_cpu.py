@@ -1,12 +1,14 @@
-"""Continues training on a CPU with bf16 matrix instructions (AMX or AVX512_BF16): whole weights, short sequences, a wall-clock limit.
+"""Continues training on a CPU: whole weights or low-rank changes to them, short sequences, a wall-clock limit. Computes in
+bf16 where --type says so (a CPU with AMX or AVX512_BF16), else in float32.
 
   train_cpu.py --base base.gguf --data DIR --out RUN --until 15:20 --ranks 2
   train_cpu.py ... --resume               goes on from RUN/last.pt
 
 One single-threaded process a core: processes that share a busy machine must not wait for each other inside every operation,
-only once a step, where they average gradients. Weights are kept in float32 and copied to bf16 once a step; in the last
-part of the run the copies are rounded to Q4_0, as the shipped file is, so that shipping loses next to nothing
-(straight-through estimator). The learning rate follows the clock. RUN/weights.pt is the last state, RUN/mean.pt a running
+only once a step, where they average gradients. Weights are kept in float32 and copied to what is computed in once a step;
+in the last part of the run the copies are rounded as --round-to says, as the shipped file is, so that shipping loses next
+to nothing (straight-through estimator). With --low-rank the matrices are W + B A, of which A and B are trained (LoRA,
+arXiv:2106.09685): a third less to compute; the rounded sum is what takes part, so that rounding is learnt all the same. The learning rate follows the clock. RUN/weights.pt is the last state, RUN/mean.pt a running
 mean of the last steps. On a quiet machine --ranks 1 --threads 2 does as well, in
 half the memory. --skip leaves out the batches that an earlier run has seen.
 """
@@ -22,26 +24,27 @@ from data import ANSWER, MIDDLE, NO_LOSS, PLAIN
 from gguf_lite import Gguf
 from train import Batches
 
+EMBEDDING = "token_embd.weight"
 BLOCK = 128  # queries that attend together: earlier ones need not look at later keys
 
 
 def rms_norm(x, weight, eps):
     f = x.float()
-    return (f * torch.rsqrt(f.square().mean(-1, keepdim=True) + eps) * weight).bfloat16()
+    return (f * torch.rsqrt(f.square().mean(-1, keepdim=True) + eps) * weight).to(x.dtype)
 
 
 def rotate(x, cos, sin):  # (batch, time, heads, dim), pairs (0,1), (2,3), ...
     f = x.float().unflatten(-1, (-1, 2))
     a, b = f[..., 0], f[..., 1]
-    return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2).bfloat16()
+    return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2).to(x.dtype)
 
 
 def block_forward(x, an, wq, wk, wv, wo, fn, wg, wu, wd, cos, sin, mask, eps, heads, kv):
     b, t, d = x.shape
     h = rms_norm(x, an, eps)
-    q = rotate(F.linear(h, wq).view(b, t, heads, -1), cos, sin)
-    k = rotate(F.linear(h, wk).view(b, t, kv, -1), cos, sin)
-    v = F.linear(h, wv).view(b, t, kv, -1)
+    q = rotate(linear(h, wq).view(b, t, heads, -1), cos, sin)
+    k = rotate(linear(h, wk).view(b, t, kv, -1), cos, sin)
+    v = linear(h, wv).view(b, t, kv, -1)
     dim, g = q.shape[-1], heads // kv
     q = q.view(b, t, kv, g, dim).permute(0, 2, 3, 1, 4)  # b kv g t dim
     k = k.permute(0, 2, 3, 1).reshape(b * kv, dim, t)
@@ -50,24 +53,43 @@ def block_forward(x, an, wq, wk, wv, wo, fn, wg, wu, wd, cos, sin, mask, eps, he
     for i in range(0, t, BLOCK):
         n, e = min(BLOCK, t - i), min(i + BLOCK, t)
         s = torch.bmm(q[:, :, :, i:e].reshape(b * kv, g * n, dim), k[:, :, :e]).view(b * kv, g, n, e)
-        p = torch.softmax(s.float() * dim ** -0.5 + mask[i:e, :e], -1).bfloat16()
+        p = torch.softmax(s.float() * dim ** -0.5 + mask[i:e, :e], -1).to(x.dtype)
         parts.append(torch.bmm(p.view(b * kv, g * n, e), v[:, :e]).view(b, kv, g, n, dim))
     y = torch.cat(parts, 3).permute(0, 3, 1, 2, 4).reshape(b, t, d)
-    x = x + F.linear(y, wo)
+    x = x + linear(y, wo)
     h = rms_norm(x, fn, eps)
-    return x + F.linear(F.silu(F.linear(h, wg)) * F.linear(h, wu), wd)
+    return x + linear(F.silu(linear(h, wg)) * linear(h, wu), wd)
 
 
 NAMES = ["attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"]
 
 
-def round_q4_0(w):
-    """w as Q4_0 holds it: blocks of 32, scale = the value of largest magnitude / -8, in f16."""
-    b = w.view(-1, 32)
+def rounded(w, bits):
+    """w as Q4_0 or Q5_0 holds it: blocks of 32, scale = the value of largest magnitude / -8 or -16, in f16."""
+    b, most = w.view(-1, 32), 1 << bits - 1
     top = b.gather(1, b.abs().argmax(1, keepdim=True))
-    scale = (top / -8).half().float()
+    scale = (top / -most).half().float()
     q = torch.where(scale == 0, torch.zeros_like(b), b / scale)
-    return ((q + 8.5).floor().clamp_(0, 15).sub_(8) * scale).view_as(w)
+    return ((q + most + 0.5).floor().clamp_(0, 2 * most - 1).sub_(most) * scale).view_as(w)
+
+
+class LowRank(torch.autograd.Function):
+    """x W^T for a W that is B A added to fixed weights, rounded or not: the gradient goes to A and B alone, and past the rounding."""
+
+    @staticmethod
+    def forward(ctx, x, w, a, b):
+        ctx.save_for_backward(x, w, a, b)
+        return F.linear(x, w)
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, w, a, b = ctx.saved_tensors
+        flat, g = x.flatten(0, -2), grad.flatten(0, -2)
+        return grad @ w, None, (g @ b).T @ flat, g.T @ (flat @ a.T)
+
+
+def linear(x, w):
+    return LowRank.apply(x, *w) if isinstance(w, tuple) else F.linear(x, w)
 
 
 class Worker:
@@ -82,14 +104,26 @@ class Worker:
         if a.weights:
             for n, w in torch.load(a.weights, weights_only=True).items():
                 self.master[n] = w.float()
+        kind = getattr(torch, a.type)
+        self.work = {n: torch.empty_like(w, dtype=kind if w.ndim > 1 else torch.float32) for n, w in self.master.items()}
+        self.fixed, self.pairs = {}, {}
+        if a.low_rank:
+            self.fixed = {n: w for n, w in self.master.items() if w.ndim > 1}
+            self.master = {n: w for n, w in self.master.items() if w.ndim == 1}
+            for n, w in self.fixed.items():
+                if n != EMBEDDING:
+                    self.master[n + ".a"] = torch.randn(a.low_rank, w.shape[1]) / w.shape[1] ** 0.5
+                    self.master[n + ".b"] = torch.zeros(w.shape[0], a.low_rank)
         self.names = list(self.master)
-        for w in self.master.values():
-            w.requires_grad_()
+        for n in self.names:
+            self.master[n].requires_grad_()
+            if n.endswith((".a", ".b")):
+                self.work[n] = torch.empty_like(self.master[n], dtype=kind)
+            self.work[n].requires_grad_()
         rows = [w for w in self.master.values()]
         decay = lambda keep: [w for w in rows if (w.ndim > 1) == keep]
         self.opt = torch.optim.AdamW([{"params": decay(True), "weight_decay": a.wd}, {"params": decay(False), "weight_decay": 0.0}],
                                      lr=a.lr, betas=(0.9, 0.98), eps=1e-10, fused=True)
-        self.work = {n: torch.empty_like(w, dtype=torch.bfloat16 if w.ndim > 1 else torch.float32).requires_grad_() for n, w in self.master.items()}
         self.step, self.spent, self.tokens = 0, 0.0, 0
         self.out = Path(a.out)
         self.out.mkdir(parents=True, exist_ok=True)
@@ -110,18 +144,31 @@ class Worker:
         self.rng = torch.Generator().manual_seed(a.seed * 1000 + rank + 7919 * self.step)
 
     @torch.no_grad()
-    def refresh(self, rounded):
-        for n, w in self.master.items():
-            if rounded and w.ndim > 1 and n != "token_embd.weight":
-                self.work[n].copy_(round_q4_0(w))
-            else:
-                self.work[n].copy_(w)
+    def refresh(self, is_rounded):
+        for n in self.names:
+            self.work[n].copy_(self.master[n])
+        bits = {"Q4_0": 4, "Q5_0": 5}[self.a.round_to]
+        for n, w in self.whole(self.master).items():
+            if w.ndim > 1:
+                # Of the embedding, Q4_0 files keep 8 bits.
+                self.work[n].copy_(rounded(w, bits) if is_rounded and (n != EMBEDDING or bits == 5) else w)
+
+    @torch.no_grad()
+    def whole(self, weights):
+        """Weights by their names in the file, low-rank changes added."""
+        change = lambda n: 0 if n == EMBEDDING else weights[n + ".b"] @ weights[n + ".a"]
+        plain = {n: w for n, w in weights.items() if not n.endswith((".a", ".b"))}
+        return plain | {n: w + change(n) for n, w in self.fixed.items()}
+
+    def operand(self, name):
+        w = self.work
+        return (w[name], w[name + ".a"], w[name + ".b"]) if name + ".a" in w else w[name]
 
     def hidden(self, ids):
         w = self.work
-        x = F.embedding(ids, w["token_embd.weight"])
+        x = F.embedding(ids, w[EMBEDDING])
         for i in range(self.c.layers):
-            x = self.block(x, *(w[f"blk.{i}.{n}.weight"] for n in NAMES), self.cos, self.sin, self.mask, self.c.eps, self.c.heads, self.c.kv_heads)
+            x = self.block(x, *(self.operand(f"blk.{i}.{n}.weight") for n in NAMES), self.cos, self.sin, self.mask, self.c.eps, self.c.heads, self.c.kv_heads)
         return rms_norm(x, w["output_norm.weight"], self.c.eps)
 
     def losses(self, ids, cls, train):
@@ -135,7 +182,7 @@ class Worker:
         pad = -len(rows) % self.a.chunk  # one shape for the compiled loss
         rows, weight = torch.cat([rows, rows[:1].expand(pad)]), torch.cat([weight, torch.zeros(pad)])
         M.softmax_loss = self.softmax_loss
-        loss, each = M.HeadLoss.apply(h[rows], self.work["token_embd.weight"], target[rows], weight / weight.sum(), self.a.chunk)
+        loss, each = M.HeadLoss.apply(h[rows], self.work[EMBEDDING], target[rows], weight / weight.sum(), self.a.chunk)
         n = len(rows) - pad
         return loss, each[:n], cls[:, 1:].flatten()[rows[:n]]
 
@@ -171,7 +218,7 @@ class Worker:
             return
         with torch.no_grad():
             state = {"model": self.master, "opt": self.opt.state_dict(), "step": self.step, "spent": self.spent, "tokens": self.tokens}
-            narrow = lambda weights: {n: w.detach().bfloat16() if w.ndim > 1 else w.detach().clone() for n, w in weights.items()}
+            narrow = lambda weights: {n: w.detach().bfloat16() if w.ndim > 1 else w.detach().clone() for n, w in self.whole(weights).items()}
             for name, what in (("last", state), ("weights", narrow(self.master)), ("mean", narrow(self.mean))):
                 torch.save(what, self.out / f"{name}.tmp")
                 os.replace(self.out / f"{name}.tmp", self.out / f"{name}.pt")
@@ -191,7 +238,8 @@ class Worker:
             (loss / micros).backward()
             total.index_add_(0, kind % 4, each)
             count.index_add_(0, kind % 4, torch.ones_like(each))
-        grads = torch.cat([self.work[n].grad.flatten().to(torch.bfloat16) for n in self.names])
+        kind = getattr(torch, a.type)
+        grads = torch.cat([self.work[n].grad.flatten().to(kind) for n in self.names])
         if a.ranks > 1:
             dist.all_reduce(grads)
             grads /= a.ranks
@@ -258,7 +306,9 @@ def main(rank=None):
     p.add_argument("--until", required=True, help="HH:MM of today")
     p.add_argument("--resume", action="store_true")
     p.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
-    for name, default in dict(threads=1, skip=0, ranks=2, steps=0, lr=4e-4, wd=0.01, clip=1.0, warmup=0.02, hold=0.3, batch=24, micro=12, chunk=128, middle_weight=2.0,
+    p.add_argument("--type", choices=["bfloat16", "float32"], default="bfloat16")
+    p.add_argument("--round-to", choices=["Q4_0", "Q5_0"], default="Q5_0")
+    for name, default in dict(low_rank=0, threads=1, skip=0, ranks=2, steps=0, lr=4e-4, wd=0.01, clip=1.0, warmup=0.02, hold=0.3, batch=24, micro=12, chunk=128, middle_weight=2.0,
                               plain_share=0.35, ema=0.97, round_from=0.85, seed=1, log_every=10, val_every=100, val_sequences=96, save_minutes=6.0).items():
         p.add_argument("--" + name.replace("_", "-"), type=type(default), default=default)
     a = p.parse_args()
