@@ -140,7 +140,11 @@ def quantise_q5(x):
     blocks = np.ascontiguousarray(x, np.float32).reshape(-1, 32)
     greatest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1, keepdims=True), axis=1)
     d = greatest / np.float32(-16)
-    q = np.minimum((blocks * inverse(d) + np.float32(16.5)).astype(np.int8), 31).astype(np.uint8)
+    return pack_q5(d, np.minimum((blocks * inverse(d) + np.float32(16.5)).astype(np.int8), 31).astype(np.uint8))
+
+
+def pack_q5(d, q):
+    """The bytes of Q5_0 for scales (blocks, 1) and levels 0 to 31 (blocks, 32)."""
     fifth = np.packbits(q >> 4, axis=1, bitorder="little")
     return np.concatenate([d.astype(np.float16).view(np.uint8), fifth, q[:, :16] & 15 | (q[:, 16:] & 15) << 4], axis=1).reshape(-1)
 

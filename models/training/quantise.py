@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 import model as M
 from export import unpack, write_gguf
-from gguf_lite import Gguf
+from gguf_lite import Gguf, pack_q5
 from train import Batches
 
 BLOCK, MOST = 32, 16  # values of a block; levels are -16 to 15
@@ -63,10 +63,8 @@ def levels(w, h, damp):
 
 
 def encoded(d, q):
-    """Scales and levels as the bytes of Q5_0: see gguf_lite.quantise_q5."""
-    q = (q.reshape(-1, BLOCK).numpy() + MOST).astype(np.uint8)
-    half = d.reshape(-1, 1).numpy().astype(np.float16).view(np.uint8)
-    return np.concatenate([half, np.packbits(q >> 4, axis=1, bitorder="little"), q[:, :16] & 15 | (q[:, 16:] & 15) << 4], axis=1).reshape(-1)
+    """Scales and levels as the bytes of Q5_0."""
+    return pack_q5(d.reshape(-1, 1).numpy(), (q.reshape(-1, BLOCK).numpy() + MOST).astype(np.uint8))
 
 
 @torch.no_grad()
@@ -126,7 +124,7 @@ def main():
             ready[f"blk.{number}.{name}.weight"] = ("Q5_0", encoded(d, q))
         for i in range(0, len(x), a.at_once):
             x[i:i + a.at_once] = block(x[i:i + a.at_once], cos, sin)
-        print(f"layer {number}: what is lost, of what plain rounding loses: {', '.join(lost)}", flush=True)
+        print(f"layer {number}: what is lost, of what rounding with the least squared error loses: {', '.join(lost)}", flush=True)
     write_gguf(a.base, weights, a.out, "Q5_0", a.name, ready)
 
 

@@ -8,9 +8,10 @@ One single-threaded process a core: processes that share a busy machine must not
 only once a step, where they average gradients. Weights are kept in float32 and copied to what is computed in once a step;
 in the last part of the run the copies are rounded as --round-to says, as the shipped file is, so that shipping loses next
 to nothing (straight-through estimator). With --low-rank the matrices are W + B A, of which A and B are trained (LoRA,
-arXiv:2106.09685): a third less to compute; the rounded sum is what takes part, so that rounding is learnt all the same. The learning rate follows the clock. RUN/weights.pt is the last state, RUN/mean.pt a running
-mean of the last steps. On a quiet machine --ranks 1 --threads 2 does as well, in
-half the memory. --skip leaves out the batches that an earlier run has seen.
+arXiv:2106.09685): a third less to compute; the rounded sum is what takes part, so that rounding is learnt all the same.
+The learning rate follows the clock. RUN/weights.pt is the last state, RUN/mean.pt a running mean of the last steps. On a
+quiet machine --ranks 1 --threads 2 does as well, in half the memory. --skip leaves out the batches that an earlier run
+has seen.
 """
 import argparse, json, math, os, time
 from datetime import datetime
@@ -106,7 +107,7 @@ class Worker:
                 self.master[n] = w.float()
         kind = getattr(torch, a.type)
         self.work = {n: torch.empty_like(w, dtype=kind if w.ndim > 1 else torch.float32) for n, w in self.master.items()}
-        self.fixed, self.pairs = {}, {}
+        self.fixed = {}
         if a.low_rank:
             self.fixed = {n: w for n, w in self.master.items() if w.ndim > 1}
             self.master = {n: w for n, w in self.master.items() if w.ndim == 1}
@@ -146,12 +147,13 @@ class Worker:
     @torch.no_grad()
     def refresh(self, is_rounded):
         for n in self.names:
-            self.work[n].copy_(self.master[n])
+            if n.endswith((".a", ".b")):
+                self.work[n].copy_(self.master[n])
         bits = {"Q4_0": 4, "Q5_0": 5}[self.a.round_to]
         for n, w in self.whole(self.master).items():
-            if w.ndim > 1:
-                # Of the embedding, Q4_0 files keep 8 bits.
-                self.work[n].copy_(rounded(w, bits) if is_rounded and (n != EMBEDDING or bits == 5) else w)
+            # Of the embedding, Q4_0 files keep 8 bits.
+            is_coarse = is_rounded and w.ndim > 1 and (n != EMBEDDING or bits == 5)
+            self.work[n].copy_(rounded(w, bits) if is_coarse else w)
 
     @torch.no_grad()
     def whole(self, weights):
