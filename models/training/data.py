@@ -107,8 +107,8 @@ def windows(text, rng, prefix_chars, suffix_chars):
         pos = max(stop, pos + 1)
 
 
-PY_FUNCTION = re.compile(r'^( *)(?:async )?def \w+\([^)]*\)[^:\n]*:\n +"""([^"]+?)"""\n((?:\1 +.*\n|\n)+)', re.M)
-C_FUNCTION = re.compile(r"^([ \t]*)/\*\*([^/]+?)\*/\n\1(\w[^\n;{]*\))[^\n;{]*\{\n((?:\1[ \t]+.*\n|\n)+?)\1\}", re.M)
+PY_FUNCTION = re.compile(r'^( *)(?:async )?def \w+\([^)]*\)[^:\n]*:\n +"""([^"]+?)"""\n((?:\1 .*\n|\n)+)', re.M)
+C_FUNCTION = re.compile(r"^([ \t]*)/\*\*([^/]+?)\*/\n\1(\w[^\n;{]*\))[^\n;{]*\{\n((?:\1[ \t].*\n|\n)+?)\1\}", re.M)
 
 
 def instruction(text, lang, rng):
