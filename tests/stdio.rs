@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use common::client::Client;
 use common::program::foretype;
 use common::real_model;
 use serde_json::{Value, json};
+use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
 fn start() -> (Client, Child) {
@@ -18,6 +20,21 @@ fn start() -> (Client, Child) {
     command.arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     (Client::new(child.stdout.take().unwrap(), child.stdin.take().unwrap()), child)
+}
+
+/// As editors on libuv start it, Neovim and VS Code: over a socket; and as inetd does, with stderr on it too.
+fn start_on_a_socket(with_errors: bool) -> (Client, Child) {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let (input, output) = UnixStream::from_std(ours).unwrap().into_split();
+    let mut command = Command::from(foretype());
+    let theirs = OwnedFd::from(theirs);
+    command.args(["--log", "off", "serve"]).stdin(theirs.try_clone().unwrap()).kill_on_drop(true);
+    if with_errors {
+        command.stderr(theirs.try_clone().unwrap());
+    }
+    command.stdout(theirs);
+    (Client::new(input, output), command.spawn().unwrap())
 }
 
 async fn ended(child: &mut Child) -> i32 {
@@ -86,4 +103,19 @@ async fn a_server_goes_when_its_stream_ends_or_its_client_dies() {
     editor.kill().await.unwrap();
     // The stream stays open, as it does where a dead editor's children inherited it.
     ended(&mut child).await;
+}
+
+#[tokio::test]
+async fn a_socket_carries_long_messages_both_ways() {
+    // More than a socket holds at once.
+    let text = "let a_line = of_a_file_that_is_long;\n".repeat(1 << 15);
+    for with_errors in [false, true] {
+        let (mut client, mut child) = start_on_a_socket(with_errors);
+        client.initialize(&["utf-8"]).await;
+        client.open("file:///long.rs", "rust", &text).await;
+        assert_eq!(client.text("file:///long.rs").await, text);
+        client.call("shutdown", Value::Null).await;
+        client.notify("exit", Value::Null).await;
+        assert_eq!(ended(&mut child).await, 0);
+    }
 }

@@ -15,6 +15,7 @@ mod initialize;
 mod inline_completion;
 mod protocol;
 mod session;
+mod standard;
 mod status;
 mod suggest;
 mod view_file_text;
@@ -64,8 +65,9 @@ pub fn serve(flags: Layer, user_file: Option<PathBuf>) -> anyhow::Result<ExitCod
         Engine::load(&files, settings.device, settings.threads, progress)
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let code = runtime.block_on(run(tokio::io::stdin(), tokio::io::stdout(), flags, user_file, loader));
-    // A read from stdin cannot be taken back: the runtime would wait for it.
+    let served = async { run(standard::input(), standard::output(), flags, user_file, loader).await };
+    let code = runtime.block_on(served);
+    // A read from a terminal or a file cannot be taken back: the runtime would wait for it.
     runtime.shutdown_background();
     std::process::exit(i32::from(code))
 }
