@@ -123,7 +123,8 @@ fn the_first_command_of_the_readme_prints_a_completion() {
     let (code, output, errors) =
         run(foretype.current_dir(env!("CARGO_MANIFEST_DIR")).args(command.split_whitespace()));
     assert_eq!(code, 0, "{errors}");
-    assert!(!output.trim().is_empty(), "the README's first command prints nothing: {errors}");
+    assert!(readme.contains(&format!("`{}`", output.trim())), "it prints {output:?}: {errors}");
+    assert!(!output.trim().is_empty(), "it prints nothing: {errors}");
 }
 
 #[test]
