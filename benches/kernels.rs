@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use foretype::kernels::{
-    AttentionShape, Cache, Kernels, Level, PackedMatrix, RopeStyle, SourceKind, attend, multiply,
+    AttentionShape, Cache, Kernels, Level, PackedMatrix, RopeStyle, Sight, SourceKind, attend, multiply,
     multiply_add, multiply_gated, rope,
 };
 use half::f16;
@@ -166,7 +166,9 @@ fn attention_after_512(bencher: Bencher, Tokens { tokens, level }: Tokens) {
     bencher
         .counter(BytesCount::new(cached * size_of::<f16>()))
         .counter(ItemsCount::new(2 * 2 * shape.heads * shape.head_dim * seen))
-        .bench_local(|| attend(&kernels, &shape, START, &qkv, Cache::Halves(&cache), &mut out).unwrap());
+        .bench_local(|| {
+            attend(&kernels, &shape, START, Sight::Before, &qkv, Cache::Halves(&cache), &mut out).unwrap()
+        });
 }
 
 /// Rotation of the heads of queries and keys, in rows that hold values as well.

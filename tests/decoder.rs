@@ -19,7 +19,7 @@ use foretype::model::families::Shape;
 use foretype::model::gguf::GgufFile;
 use foretype::model::ops::Ops;
 use foretype::model::weights::Weights;
-use foretype::model::{Network, Stopped};
+use foretype::model::{Network, Stopped, Tree};
 
 /// candle-transformers' implementation of a family.
 enum Oracle {
@@ -229,6 +229,55 @@ fn logits_after_each_token_are_those_of_reading_one_by_one() {
     }
     assert!(at_once.extend_each(&some_tokens(100), &Interrupt::new()).is_err());
     assert_eq!(at_once.len(), 60);
+}
+
+#[test]
+fn ways_that_are_read_side_by_side_are_those_read_one_by_one() {
+    let (_folder, path) = tiny("tree", Tiny::default());
+    let tokens = some_tokens(60);
+    let (trunk, rest) = tokens.split_at(20);
+    for ops in [Ops::Kernels(Kernels::new(2)), Ops::Candle(Device::Cpu)] {
+        let mut decoder = load(&path, ops.clone());
+        let mut alone = load(&path, ops);
+        let vocabulary = decoder.vocabulary();
+        decoder.extend(trunk, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+        let mut tree = Tree::default();
+        let mut rows = Vec::new();
+        for (step, four) in rest.chunks(4).enumerate() {
+            for (number, token) in four.iter().enumerate() {
+                // The text first; then two of the step before go on, each twice.
+                let parent = step.checked_sub(1).map(|before| 4 * before + 1 + number / 2);
+                tree.push(parent, *token);
+            }
+            let new = decoder
+                .extend_tree(&mut tree, &Interrupt::new())
+                .unwrap_or_else(|stopped| panic!("{stopped:?}"));
+            rows.extend_from_slice(new);
+        }
+        assert_eq!((rows.len(), decoder.len()), (rest.len() * vocabulary, trunk.len()));
+        for (number, row) in rows.chunks(vocabulary).enumerate() {
+            alone.truncate(0);
+            let text = [trunk, &tree.path(number)].concat();
+            alone.extend(&text, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+            let difference = distance(row, alone.logits());
+            assert!(difference < 2e-2, "token {number}: distance {difference}");
+        }
+        // Afterwards the text goes on as if nothing had been.
+        alone.truncate(0);
+        for decoder in [&mut decoder, &mut alone] {
+            let from = decoder.len();
+            decoder
+                .extend(&tokens[from..], &Interrupt::new())
+                .unwrap_or_else(|stopped| panic!("{stopped:?}"));
+        }
+        assert!(distance(decoder.logits(), alone.logits()) < 2e-2);
+        let mut full = Tree::default();
+        for token in 0..65 {
+            full.push(None, token);
+        }
+        assert!(decoder.extend_tree(&mut full, &Interrupt::new()).is_err());
+        assert!(decoder.extend_tree(&mut Tree::default(), &Interrupt::new()).is_err());
+    }
 }
 
 #[test]

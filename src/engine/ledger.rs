@@ -1,7 +1,7 @@
 //! The ledger of which tokens the network's caches hold, so that a new prompt is read only where it differs.
 
 use crate::interrupt::Interrupt;
-use crate::model::{Network, Stopped};
+use crate::model::{Network, Stopped, Tree};
 
 /// Shared tokens from which on a copy is cheaper than reading them again.
 const WORTH_COPYING: usize = 64;
@@ -112,6 +112,14 @@ impl Ledger {
         let rows = self.network.extend_each(tokens, interrupt)?;
         self.slots[self.current].held.extend_from_slice(tokens);
         Ok(rows)
+    }
+
+    /// As [`Network::extend_tree`], after the tokens that are held.
+    ///
+    /// # Errors
+    /// As [`Network::extend_tree`].
+    pub fn extend_tree(&mut self, tree: &mut Tree, interrupt: &Interrupt) -> Result<&[f32], Stopped> {
+        self.network.extend_tree(tree, interrupt)
     }
 
     /// The slot that begins most like the prompt, the latest of equals, and how much it shares.

@@ -15,7 +15,7 @@ use crate::engine::tokenizer::Tokenizer;
 use crate::engine::{Engine, Finish, Flow, Limits, Output, Prompt, Rates};
 use crate::interrupt::Interrupt;
 use crate::model::manifest::{self, Manifest, Source};
-use crate::model::{Memory, Network, Stopped};
+use crate::model::{Memory, Network, Stopped, Tree};
 
 /// Most bytes of prompt and answer together.
 const CAPACITY: usize = 8192;
@@ -216,6 +216,11 @@ impl Network for Elsewhere {
 
     fn extend_each(&mut self, tokens: &[u32], interrupt: &Interrupt) -> Result<&[f32], Stopped> {
         self.extend(tokens, interrupt)?;
+        Ok(&[])
+    }
+
+    fn extend_tree(&mut self, tree: &mut Tree, _: &Interrupt) -> Result<&[f32], Stopped> {
+        tree.mark_read();
         Ok(&[])
     }
 

@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! for each tile of 64 positions:
-//!     scores = queries × keys;  later positions than a row's own: −∞
+//!     scores = queries × keys;  positions that a row does not see: −∞
 //!     new maximum; scores = exp(scores − maximum); sum, result *= exp(old maximum − maximum)
 //!     sum += Σ scores;  result += scores × values
 //! result /= sum
@@ -20,6 +20,7 @@
 //! together at the end, each weighted by its maximum and sum. As their borders depend neither on the number of tokens of
 //! the pass nor on that of the threads, a token's result is the same to the last bit however its text was cut into passes.
 
+mod sight;
 mod task;
 
 use std::ops::Range;
@@ -31,6 +32,7 @@ use half::slice::HalfFloatSliceExt;
 use super::isa::LANES;
 use super::scratch::with_thread_scratch;
 use super::{Kernels, SharedPointer};
+pub use sight::{Branch, Sight};
 pub(super) use task::{AttentionTask, attend_task};
 use task::{HeadCache, TILE, scratch_values};
 
@@ -307,19 +309,26 @@ fn copy_heads<T: Copy>(shape: &AttentionShape, from: &[T], to: &mut [T], element
 /// Attention of new tokens to all positions so far: softmax(q · kᵀ / √head_dim) · v.
 ///
 /// `qkv` is as for [`store`], which has put its keys and values into the cache; `out` is `[tokens][heads][head_dim]`.
-/// Token `i` stands at position `start + i` and sees the positions up to its own.
+/// Token `i` stands at position `start + i` and sees what `sight` says, itself included.
 ///
 /// # Errors
-/// As [`store`].
+/// As [`store`], and when a token's branch does not end with the token itself.
 pub fn attend(
     kernels: &Kernels,
     shape: &AttentionShape,
     start: usize,
+    sight: Sight,
     qkv: &[f32],
     cache: Cache,
     out: &mut [f32],
 ) -> Result<()> {
     let tokens = shape.check(start, qkv, cache.size())?;
+    if let Sight::Branches { trunk, branches } = sight {
+        let is_own =
+            |(index, branch): (usize, &Branch)| branch.last().map(|last| trunk + last) == Some(start + index);
+        let fit = branches.len() == tokens && branches.iter().enumerate().all(is_own);
+        ensure!(fit, "the branches do not end with the {tokens} tokens from position {start} on");
+    }
     let &AttentionShape { heads, kv_heads, head_dim, .. } = shape;
     let out_width = heads * head_dim;
     ensure!(out.len() == tokens * out_width, "{tokens} tokens got room for {} values", out.len());
@@ -353,6 +362,7 @@ pub fn attend(
                 tokens: tokens.len(),
                 head_dim,
                 start: start + tokens.start,
+                sight: sight.of_tokens(tokens),
                 positions,
             }
         };

@@ -37,7 +37,7 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use attention::{AttentionShape, Cache, CacheMut, attend, copy_cache, store};
+pub use attention::{AttentionShape, Branch, Cache, CacheMut, Sight, attend, copy_cache, store};
 pub use checksum::checksum;
 pub use elementwise::{RopeStyle, rope};
 pub use formats::{SourceKind, dequantize};

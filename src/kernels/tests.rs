@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::isa::LANES;
 use super::*;
-use attention::check_attention;
+use attention::{check_attention, check_branches};
 
 mod attention;
 
@@ -215,6 +215,7 @@ proptest! {
             capacity: (start + tokens + spare).next_multiple_of(16),
         };
         check_attention(shape, start, tokens, seed);
+        check_branches(shape, start, tokens, seed);
     }
 
     #[test]
@@ -522,16 +523,25 @@ fn impossible_shapes_are_errors() {
     assert!(store(&kernels, &shape, 16, &qkv, CacheMut::Halves(&mut halves)).is_err());
     assert!(store(&kernels, &shape, 15, &qkv, CacheMut::Bytes(&mut [0; 639])).is_err());
     let cache = Cache::Halves(&halves);
-    assert!(attend(&kernels, &shape, 15, &qkv, cache, &mut out).is_ok());
-    assert!(attend(&kernels, &shape, 16, &qkv, cache, &mut out).is_err());
-    assert!(attend(&kernels, &shape, usize::MAX, &qkv, cache, &mut out).is_err());
+    assert!(attend(&kernels, &shape, 15, Sight::Before, &qkv, cache, &mut out).is_ok());
+    assert!(attend(&kernels, &shape, 16, Sight::Before, &qkv, cache, &mut out).is_err());
+    assert!(attend(&kernels, &shape, usize::MAX, Sight::Before, &qkv, cache, &mut out).is_err());
+    for (trunk, nodes, fits) in
+        [(13, &[2][..], true), (13, &[1][..], false), (13, &[2, 3][..], false), (16, &[0][..], false)]
+    {
+        let branches: Vec<Branch> = nodes.iter().map(|node| Branch::default().with(*node)).collect();
+        let sight = Sight::Branches { trunk, branches: &branches };
+        assert_eq!(attend(&kernels, &shape, 15, sight, &qkv, cache, &mut out).is_ok(), fits);
+    }
     // Its rows would have 2⁶⁴ + 32 values.
     let huge = AttentionShape { heads: 1 << 60, ..shape };
-    assert!(attend(&kernels, &huge, 0, &qkv[..32], cache, &mut []).is_err());
-    assert!(attend(&kernels, &shape, 0, &qkv[..63], cache, &mut out).is_err());
-    assert!(attend(&kernels, &shape, 0, &qkv, Cache::Halves(&halves[..480]), &mut out).is_err());
-    assert!(attend(&kernels, &shape, 0, &qkv, Cache::Bytes(&[0; 512]), &mut out).is_err());
-    assert!(attend(&kernels, &shape, 0, &qkv, cache, &mut out[..16]).is_err());
+    assert!(attend(&kernels, &huge, 0, Sight::Before, &qkv[..32], cache, &mut []).is_err());
+    assert!(attend(&kernels, &shape, 0, Sight::Before, &qkv[..63], cache, &mut out).is_err());
+    assert!(
+        attend(&kernels, &shape, 0, Sight::Before, &qkv, Cache::Halves(&halves[..480]), &mut out).is_err()
+    );
+    assert!(attend(&kernels, &shape, 0, Sight::Before, &qkv, Cache::Bytes(&[0; 512]), &mut out).is_err());
+    assert!(attend(&kernels, &shape, 0, Sight::Before, &qkv, cache, &mut out[..16]).is_err());
     for shape in [
         AttentionShape { heads: 3, kv_heads: 2, ..shape },
         AttentionShape { head_dim: 24, ..shape },
@@ -539,7 +549,7 @@ fn impossible_shapes_are_errors() {
     ] {
         let (qkv, cache) = (vec![0.0; shape.row()], vec![f16::ZERO; shape.cache_values()]);
         let mut out = vec![0.0; shape.heads * shape.head_dim];
-        assert!(attend(&kernels, &shape, 0, &qkv, Cache::Halves(&cache), &mut out).is_err());
+        assert!(attend(&kernels, &shape, 0, Sight::Before, &qkv, Cache::Halves(&cache), &mut out).is_err());
     }
     assert!(copy_cache(&shape, cache, CacheMut::Halves(&mut [f16::ZERO; 480]), 1).is_err());
     assert!(copy_cache(&shape, cache, CacheMut::Bytes(&mut [0; 640]), 1).is_err());

@@ -5,15 +5,16 @@ use std::path::Path;
 use candle_core::{Result, Tensor};
 
 use crate::interrupt::Interrupt;
+use crate::kernels::Sight;
 use crate::model::embedding::Embedding;
 use crate::model::families::Shape;
 use crate::model::kv_cache::{KvCache, KvKind};
 use crate::model::linear::Linear;
-use crate::model::ops::{Heads, Norm, Ops, Workspace};
+use crate::model::ops::{Heads, Norm, Ops, Place, Workspace};
 use crate::model::packed::PackedStore;
 use crate::model::rotary::Rotary;
 use crate::model::weights::{Raw, Weights};
-use crate::model::{Memory, Network, Stopped};
+use crate::model::{Memory, Network, Stopped, Tree};
 
 const EMBEDDING: &str = "token_embd.weight";
 const HEAD: &str = "output.weight";
@@ -188,32 +189,43 @@ impl Decoder {
         })
     }
 
-    /// Read `tokens` and return the last layer's output for them, `[tokens, width]`. The cache grows only if every
-    /// layer was computed.
+    /// Read `tokens` behind those of the cache and return the last layer's output for them, `[tokens, width]`. The cache
+    /// grows only if every layer was computed.
     fn read(&mut self, tokens: &[u32], interrupt: &Interrupt) -> std::result::Result<Tensor, Stopped> {
-        let Self { ops, work, heads, blocks, caches, selected, .. } = self;
-        let cache = &mut caches[*selected];
-        let start = cache.len();
+        let start = self.len();
         let angles = self.rotary.at(start, tokens.len())?;
+        let x = self.pass(tokens, &Place { start, angles, sight: Sight::Before }, interrupt)?;
+        self.caches[self.selected].grow(tokens.len());
+        Ok(x)
+    }
+
+    /// The last layer's output for `tokens`, `[tokens, width]`; their keys and values are in the cache then.
+    fn pass(
+        &mut self,
+        tokens: &[u32],
+        place: &Place,
+        interrupt: &Interrupt,
+    ) -> std::result::Result<Tensor, Stopped> {
+        let Self { ops, work, heads, blocks, caches, selected, .. } = self;
+        let cache = &caches[*selected];
         let mut x = self.embedding.rows(tokens, self.shape.width)?; // [tokens, width]
         for (layer, block) in blocks.iter().enumerate() {
             if interrupt.is_set() {
                 return Err(Stopped::Interrupted);
             }
             let qkv = ops.project(work, &x, &block.attention_norm, &block.qkv)?; // [tokens, (heads + 2 kv heads) * dim]
-            let attended = ops.attend(work, &qkv, cache.layer(layer), start, &angles, *heads)?; // [tokens, heads * dim]
+            let attended = ops.attend(work, &qkv, cache.layer(layer), place, *heads)?; // [tokens, heads * dim]
             x = ops.add(x, &block.attention_output, &attended)?;
             let gated = ops.gate(work, &x, &block.ffn_norm, &block.gate, &block.up)?; // [tokens, ffn]
             x = ops.add(x, &block.down, &gated)?;
         }
-        cache.grow(tokens.len());
         Ok(x)
     }
 
-    /// Whether a pass over these tokens is possible.
-    fn check(&self, tokens: &[u32]) -> anyhow::Result<()> {
+    /// Whether a pass over these tokens is possible, from position `start` of the cache on.
+    fn check(&self, tokens: &[u32], start: usize) -> anyhow::Result<()> {
         anyhow::ensure!(!tokens.is_empty(), "nothing to read");
-        let room = self.capacity() - self.len();
+        let room = self.capacity().saturating_sub(start);
         anyhow::ensure!(tokens.len() <= room, "{} tokens do not fit into the cache", tokens.len());
         let unknown = tokens.iter().find(|token| **token as usize >= self.shape.vocabulary);
         anyhow::ensure!(unknown.is_none(), "there is no token {}", unknown.unwrap_or(&0));
@@ -223,7 +235,7 @@ impl Decoder {
 
 impl Network for Decoder {
     fn extend(&mut self, tokens: &[u32], interrupt: &Interrupt) -> std::result::Result<(), Stopped> {
-        self.check(tokens)?;
+        self.check(tokens, self.len())?;
         let mut last = None;
         for chunk in tokens.chunks(CHUNK) {
             let x = self.read(chunk, interrupt)?;
@@ -236,12 +248,29 @@ impl Network for Decoder {
     }
 
     fn extend_each(&mut self, tokens: &[u32], interrupt: &Interrupt) -> std::result::Result<&[f32], Stopped> {
-        self.check(tokens)?;
-        if tokens.len() > EACH {
-            return Err(anyhow::anyhow!("{} tokens are more than a draft has", tokens.len()).into());
-        }
+        self.check(tokens, self.len())?;
+        check_each(tokens)?;
         let x = self.read(tokens, interrupt)?;
         self.ops.score(&x, &self.norm, &self.head, &mut self.logits)?;
+        Ok(&self.logits)
+    }
+
+    fn extend_tree(
+        &mut self,
+        tree: &mut Tree,
+        interrupt: &Interrupt,
+    ) -> std::result::Result<&[f32], Stopped> {
+        let (trunk, unread) = (self.len(), tree.unread());
+        let (tokens, branches) = (&tree.tokens()[unread.clone()], &tree.branches()[unread.clone()]);
+        let start = trunk + unread.start;
+        self.check(tokens, start)?;
+        check_each(tokens)?;
+        let positions: Vec<usize> = tree.depths()[unread].iter().map(|depth| trunk + depth).collect();
+        let place =
+            Place { start, angles: self.rotary.of(&positions)?, sight: Sight::Branches { trunk, branches } };
+        let x = self.pass(tokens, &place, interrupt)?;
+        self.ops.score(&x, &self.norm, &self.head, &mut self.logits)?;
+        tree.mark_read();
         Ok(&self.logits)
     }
 
@@ -303,6 +332,12 @@ impl Network for Decoder {
         let kv_cache = self.caches.iter().map(KvCache::bytes).sum();
         Memory { weights: self.weight_bytes, kv_cache }
     }
+}
+
+/// Whether so many tokens can have their logits in one pass.
+fn check_each(tokens: &[u32]) -> anyhow::Result<()> {
+    anyhow::ensure!(tokens.len() <= EACH, "{} tokens are more than a draft has", tokens.len());
+    Ok(())
 }
 
 /// Caches of this size that fit into so many bytes.

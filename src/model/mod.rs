@@ -18,10 +18,12 @@ mod linear;
 pub mod ops;
 mod packed;
 mod rotary;
+mod tree;
 
 use crate::interrupt::Interrupt;
 
 pub use kv_cache::KvKind;
+pub use tree::Tree;
 
 /// A Transformer with a KV cache that grows by tokens and rolls back to any length.
 pub trait Network: Send {
@@ -37,6 +39,14 @@ pub trait Network: Send {
     /// # Errors
     /// As [`Network::extend`]; an interrupt leaves the cache as it was.
     fn extend_each(&mut self, tokens: &[u32], interrupt: &Interrupt) -> Result<&[f32], Stopped>;
+
+    /// Read the tokens of a tree that were not read yet, in one pass, and return the logits after each of them, `[tokens,
+    /// vocabulary]`: several ways to write on after what the cache holds. The cache itself stays as it is; the tree's
+    /// tokens stand behind it until something else is read.
+    ///
+    /// # Errors
+    /// As [`Network::extend_each`]; the tokens are unread then.
+    fn extend_tree(&mut self, tree: &mut Tree, interrupt: &Interrupt) -> Result<&[f32], Stopped>;
 
     /// Logits after the last token that was read, `[vocabulary]`; empty before the first.
     fn logits(&self) -> &[f32];

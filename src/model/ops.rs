@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use crate::kernels::{Kernels, RopeStyle};
+use crate::kernels::{Kernels, RopeStyle, Sight};
 use crate::model::KvKind;
 use crate::model::linear::Linear;
 
@@ -43,6 +43,16 @@ pub struct Angles {
     pub cos: Tensor,
     pub sin: Tensor,
     pub style: RopeStyle,
+}
+
+/// Where the tokens of a pass stand.
+pub struct Place<'a> {
+    /// The position in the cache of the first; the others follow it there.
+    pub start: usize,
+    /// Of their positions in the text.
+    pub angles: Angles,
+    /// What they see.
+    pub sight: Sight<'a>,
 }
 
 /// Root mean square normalisation of rows. Zhang and Sennrich 2019, arXiv 1910.07467.
@@ -114,23 +124,21 @@ impl Ops {
         }
     }
 
-    /// Rotate queries and keys to their positions, the first of which is `start` (Su et al. 2021, arXiv 2104.09864);
-    /// store keys and values; attend to all positions up to each token's own (Vaswani et al. 2017, arXiv 1706.03762):
-    /// `[tokens, heads * dim]`.
+    /// Rotate queries and keys to their positions (Su et al. 2021, arXiv 2104.09864); store keys and values; attend to the
+    /// positions that each token sees (Vaswani et al. 2017, arXiv 1706.03762): `[tokens, heads * dim]`.
     pub fn attend(
         &self,
         work: &Workspace,
         qkv: &Tensor,
         cache: &LayerCache,
-        start: usize,
-        angles: &Angles,
+        place: &Place,
         heads: Heads,
     ) -> Result<Tensor> {
         match self {
             Self::Kernels(kernels) => {
-                by_kernels::attend(kernels, &work.attended, qkv, &cache[0], start, angles, heads)
+                by_kernels::attend(kernels, &work.attended, qkv, &cache[0], place, heads)
             }
-            Self::Candle(_) => by_candle::attend(qkv, cache, start, angles, heads),
+            Self::Candle(_) => by_candle::attend(qkv, cache, place, heads),
         }
     }
 

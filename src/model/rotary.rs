@@ -41,4 +41,12 @@ impl Rotary {
         let part = |table: &Tensor| table.narrow(0, start, tokens);
         Ok(Angles { cos: part(&self.cos)?, sin: part(&self.sin)?, style: self.style })
     }
+
+    /// Angles of these positions.
+    pub fn of(&self, positions: &[usize]) -> Result<Angles> {
+        let positions: Vec<u32> = positions.iter().map(|position| *position as u32).collect();
+        let positions = Tensor::new(positions, self.cos.device())?;
+        let part = |table: &Tensor| table.index_select(&positions, 0);
+        Ok(Angles { cos: part(&self.cos)?, sin: part(&self.sin)?, style: self.style })
+    }
 }

@@ -9,7 +9,7 @@ use foretype::engine::tokenizer::Tokenizer;
 use foretype::interrupt::Interrupt;
 use foretype::model::gguf::GgufFile;
 use foretype::model::manifest::{self, FETCHED, Fim, FimOrder};
-use foretype::model::{Memory, Network, Stopped};
+use foretype::model::{Memory, Network, Stopped, Tree};
 use foretype::worker::Loader;
 
 use super::tiny_model::{MARKERS, Tiny};
@@ -157,6 +157,19 @@ impl Network for Scripted {
             self.extend(&[*token], interrupt)?;
             all.extend_from_slice(self.logits());
         }
+        self.logits = all;
+        Ok(&self.logits)
+    }
+
+    fn extend_tree(&mut self, tree: &mut Tree, interrupt: &Interrupt) -> Result<&[f32], Stopped> {
+        let (trunk, mut all) = (self.len(), Vec::new());
+        for number in tree.unread() {
+            let read = self.extend(&tree.path(number), interrupt);
+            self.truncate(trunk);
+            read?;
+            all.extend_from_slice(self.logits());
+        }
+        tree.mark_read();
         self.logits = all;
         Ok(&self.logits)
     }

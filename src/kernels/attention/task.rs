@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use half::f16;
 
+use super::Sight;
 use crate::kernels::isa::{Isa, LANES};
 
-/// Positions of a tile.
+/// Positions of a tile, as many as [`Sight::window`] tells.
 pub const TILE: usize = 64;
 /// Rows from which keys and values are turned into f32 once instead of in every product.
 const WIDEN: usize = 8;
@@ -17,7 +18,7 @@ pub fn scratch_values(rows: usize, head_dim: usize) -> usize {
 }
 
 /// One task: the heads of one key-value head, some tokens, some positions.
-pub struct AttentionTask {
+pub struct AttentionTask<'a> {
     /// The first token's first head.
     pub q: *const f32,
     /// Values from one token to the next in `q`.
@@ -36,6 +37,7 @@ pub struct AttentionTask {
     pub head_dim: usize,
     /// The first token's position.
     pub start: usize,
+    pub sight: Sight<'a>,
     /// Those to attend to; the first is a multiple of [`TILE`].
     pub positions: Range<usize>,
 }
@@ -130,16 +132,16 @@ unsafe fn attend<I: Isa, E: Element>(
                 multiply_panel::<I, f32, false>(&product, rows, width, left, wide.as_ptr(), out);
             }
             for row in 0..rows {
-                let visible = (task.start + row / group + 1).saturating_sub(first).min(positions);
+                let seen = task.sight.window(task.start, row / group, first);
                 let scores = &mut scores[row * TILE..][..width];
                 if let Some((key_scales, _)) = scales {
                     scale_each::<I>(scores, key_scales.add(first));
                 }
-                if visible == 0 {
+                if seen == 0 {
                     scores.fill(0.0);
                     continue;
                 }
-                let (maximum, sum) = soften::<I>(scores, visible, maxima[row]);
+                let (maximum, sum) = soften::<I>(scores, seen, maxima[row]);
                 if maximum > maxima[row] {
                     let factor = (maxima[row] - maximum).exp();
                     sums[row] *= factor;
@@ -187,17 +189,15 @@ unsafe fn attend<I: Isa, E: Element>(
     }
 }
 
-/// Turns the first `visible` scores of a row into exp(score − maximum) and the others into zeros. Returns the
-/// maximum of the scores and of `maximum`, and the sum.
+/// Turns the scores of a row that are `seen`, a bit each, into exp(score − maximum) and the others into zeros. Returns
+/// the maximum of the scores and of `maximum`, and the sum.
 ///
 /// # Safety
 /// The level must be available; `scores` is a multiple of sixteen long.
 #[inline(always)]
-unsafe fn soften<I: Isa>(scores: &mut [f32], visible: usize, maximum: f32) -> (f32, f32) {
+unsafe fn soften<I: Isa>(scores: &mut [f32], seen: u64, maximum: f32) -> (f32, f32) {
     let width = scores.len();
-    if visible < width {
-        scores[visible..].fill(f32::NEG_INFINITY);
-    }
+    replace_unseen(scores, seen, f32::NEG_INFINITY);
     let start = scores.as_mut_ptr();
     // SAFETY: the caller's promise.
     unsafe {
@@ -214,10 +214,23 @@ unsafe fn soften<I: Isa>(scores: &mut [f32], visible: usize, maximum: f32) -> (f
             // What a row does not see adds the smallest value of `exp`, nothing beside the maximum's 1.
             sum = I::add(sum, weight);
         }
-        if visible < width {
-            scores[visible..].fill(0.0);
-        }
+        replace_unseen(scores, seen, 0.0);
         (maximum, I::sum(sum))
+    }
+}
+
+/// Puts `value` in the place of every score that is not seen.
+#[inline(always)]
+fn replace_unseen(scores: &mut [f32], seen: u64, value: f32) {
+    let end = (u64::BITS - seen.leading_zeros()) as usize;
+    if end < scores.len() {
+        scores[end..].fill(value);
+    }
+    // Where tokens follow each other, none is left.
+    let mut unseen = !seen & (u64::MAX >> seen.leading_zeros());
+    while unseen != 0 {
+        scores[unseen.trailing_zeros() as usize] = value;
+        unseen &= unseen - 1;
     }
 }
 

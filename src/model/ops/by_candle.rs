@@ -2,9 +2,9 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use crate::kernels::RopeStyle;
+use crate::kernels::{RopeStyle, Sight};
 use crate::model::linear::Linear;
-use crate::model::ops::{Angles, Heads, LayerCache, Norm};
+use crate::model::ops::{Angles, Heads, LayerCache, Norm, Place};
 
 /// Keys and values, `[kv heads, capacity, dim]` in f16 each.
 pub fn new_cache(device: &Device, heads: Heads, capacity: usize) -> Result<Vec<Tensor>> {
@@ -22,20 +22,15 @@ pub fn project(x: &Tensor, norm: &Norm, qkv: &[Linear; 3]) -> Result<Tensor> {
     Tensor::cat(&[q?, k?, v?], 1)
 }
 
-pub fn attend(
-    qkv: &Tensor,
-    cache: &LayerCache,
-    start: usize,
-    angles: &Angles,
-    heads: Heads,
-) -> Result<Tensor> {
+pub fn attend(qkv: &Tensor, cache: &LayerCache, place: &Place, heads: Heads) -> Result<Tensor> {
+    let Place { start, angles, sight } = place;
     let [keys, values] = cache else { candle_core::bail!("a cache is keys and values") };
     let (q_width, kv_width) = (heads.query * heads.dim, heads.kv * heads.dim);
     let q = rope(&qkv.narrow(1, 0, q_width)?, heads.dim, angles)?;
     let k = rope(&qkv.narrow(1, q_width, kv_width)?, heads.dim, angles)?;
-    store(keys, &k, start)?;
-    store(values, &qkv.narrow(1, q_width + kv_width, kv_width)?, start)?;
-    attend_to(&q, keys, values, start, heads)
+    store(keys, &k, *start)?;
+    store(values, &qkv.narrow(1, q_width + kv_width, kv_width)?, *start)?;
+    attend_to(&q, keys, values, *start, *sight, heads)
 }
 
 pub fn gate(x: &Tensor, norm: &Norm, gate: &Linear, up: &Linear) -> Result<Tensor> {
@@ -69,7 +64,7 @@ fn store(cache: &Tensor, x: &Tensor, start: usize) -> Result<()> {
     cache.slice_set(&x, 1, start)
 }
 
-fn attend_to(q: &Tensor, k: &Tensor, v: &Tensor, start: usize, heads: Heads) -> Result<Tensor> {
+fn attend_to(q: &Tensor, k: &Tensor, v: &Tensor, start: usize, sight: Sight, heads: Heads) -> Result<Tensor> {
     let (tokens, width) = q.dims2()?;
     let (group, length) = (heads.query / heads.kv, start + tokens);
     // The query heads that share one key head are stacked as rows of one matrix: no key is copied.
@@ -78,19 +73,19 @@ fn attend_to(q: &Tensor, k: &Tensor, v: &Tensor, start: usize, heads: Heads) -> 
     let k = k.narrow(1, 0, length)?.to_dtype(DType::F32)?; // [kv heads, length, dim]
     let v = v.narrow(1, 0, length)?.to_dtype(DType::F32)?;
     let scores = q.matmul(&k.transpose(1, 2)?)?.reshape((heads.kv, group, tokens, length))?;
-    let scores = if tokens > 1 { scores.broadcast_add(&mask(tokens, start, q.device())?)? } else { scores };
+    let sees_all = tokens == 1 && matches!(sight, Sight::Before);
+    let scores =
+        if sees_all { scores } else { scores.broadcast_add(&mask(tokens, start, sight, q.device())?)? };
     let weights = candle_nn::ops::softmax(&scores, D::Minus1)?.reshape((heads.kv, group * tokens, length))?;
     let mixed = weights.matmul(&v.contiguous()?)?.reshape((heads.kv, group, tokens, heads.dim))?;
     mixed.permute((2, 0, 1, 3))?.contiguous()?.reshape((tokens, width))
 }
 
-/// Minus infinity where a token would look ahead, `[tokens, start + tokens]`.
-fn mask(tokens: usize, start: usize, device: &Device) -> Result<Tensor> {
+/// Minus infinity where a token does not see, `[tokens, start + tokens]`.
+fn mask(tokens: usize, start: usize, sight: Sight, device: &Device) -> Result<Tensor> {
     let length = start + tokens;
-    let values: Vec<f32> = (0..tokens)
-        .flat_map(|row| {
-            (0..length).map(move |column| if column > start + row { f32::NEG_INFINITY } else { 0.0 })
-        })
-        .collect();
+    let value = |row, column| if sight.window(start, row, column) & 1 == 1 { 0.0 } else { f32::NEG_INFINITY };
+    let values: Vec<f32> =
+        (0..tokens).flat_map(|row| (0..length).map(move |column| value(row, column))).collect();
     Tensor::from_vec(values, (tokens, length), device)
 }

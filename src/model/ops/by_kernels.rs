@@ -4,10 +4,10 @@ use candle_core::{CpuStorage, Device, Error, InplaceOp2, InplaceOp3, Layout, Res
 use half::f16;
 use half::vec::HalfBitsVecExt;
 
-use crate::kernels::{self, AttentionShape, Cache, CacheMut, Input, Kernels, PackedMatrix, RopeStyle};
+use crate::kernels::{self, AttentionShape, Cache, CacheMut, Input, Kernels, PackedMatrix};
 use crate::model::KvKind;
 use crate::model::linear::Linear;
-use crate::model::ops::{Angles, Heads, LayerCache, Norm};
+use crate::model::ops::{Heads, LayerCache, Norm, Place};
 
 /// One tensor, laid out as [`kernels::store`] says.
 pub fn new_cache(heads: Heads, capacity: usize, kind: KvKind) -> Result<Vec<Tensor>> {
@@ -48,13 +48,12 @@ pub fn attend(
     room: &Tensor,
     qkv: &Tensor,
     cache: &Tensor,
-    start: usize,
-    angles: &Angles,
+    place: &Place,
     heads: Heads,
 ) -> Result<Tensor> {
     let out = room.narrow(0, 0, qkv.dims2()?.0)?;
-    let attention = Attention { kernels, start, heads, style: angles.style };
-    qkv.inplace_op3(&angles.cos, &angles.sin, &attention)?;
+    let attention = Attention { kernels, place, heads };
+    qkv.inplace_op3(&place.angles.cos, &place.angles.sin, &attention)?;
     cache.inplace_op2(qkv, &attention)?;
     out.inplace_op3(qkv, cache, &Attend(attention))?;
     Ok(out)
@@ -154,9 +153,8 @@ impl InplaceOp2 for AddProduct<'_> {
 
 struct Attention<'a> {
     kernels: &'a Kernels,
-    start: usize,
+    place: &'a Place<'a>,
     heads: Heads,
-    style: RopeStyle,
 }
 
 /// Rotates queries and keys.
@@ -177,7 +175,7 @@ impl InplaceOp3 for Attention<'_> {
         let Heads { query, kv, dim } = self.heads;
         let (cos, sin) = (floats(cos, cl)?, floats(sin, sl)?);
         let qkv = floats_mut(qkv, ql)?;
-        kernels::rope(self.kernels, qkv, self.heads.row(), query + kv, dim, cos, sin, self.style)
+        kernels::rope(self.kernels, qkv, self.heads.row(), query + kv, dim, cos, sin, self.place.angles.style)
             .map_err(Error::wrap)
     }
 }
@@ -190,7 +188,7 @@ impl InplaceOp2 for Attention<'_> {
 
     fn cpu_fwd(&self, cache: &mut CpuStorage, cl: &Layout, qkv: &CpuStorage, ql: &Layout) -> Result<()> {
         let shape = attention_shape(self.heads, cl.shape().dims4()?.2);
-        kernels::store(self.kernels, &shape, self.start, floats(qkv, ql)?, cached_mut(cache)?)
+        kernels::store(self.kernels, &shape, self.place.start, floats(qkv, ql)?, cached_mut(cache)?)
             .map_err(Error::wrap)
     }
 }
@@ -211,10 +209,10 @@ impl InplaceOp3 for Attend<'_> {
         cache: &CpuStorage,
         cl: &Layout,
     ) -> Result<()> {
-        let Attention { kernels, start, heads, .. } = self.0;
+        let Attention { kernels, place, heads } = self.0;
         let shape = attention_shape(heads, cl.shape().dims4()?.2);
-        kernels::attend(kernels, &shape, start, floats(qkv, ql)?, cached(cache)?, floats_mut(out, ol)?)
-            .map_err(Error::wrap)
+        let (qkv, cache, out) = (floats(qkv, ql)?, cached(cache)?, floats_mut(out, ol)?);
+        kernels::attend(kernels, &shape, place.start, place.sight, qkv, cache, out).map_err(Error::wrap)
     }
 }
 
