@@ -8,7 +8,7 @@ use common::real_model;
 use common::scripted::Script;
 use common::tiny_model::{Seeded, Tiny};
 use foretype::config::DeviceChoice;
-use foretype::engine::{Engine, Finish, Flow, Limits, Output, Prompt};
+use foretype::engine::{Engine, Finish, Flow, Fork, Hypothesis, Limits, Output, Prompt};
 use foretype::interrupt::Interrupt;
 use foretype::model::store::{self, ModelFiles};
 
@@ -120,15 +120,54 @@ fn the_first_of_one_way_is_the_greedy_one_and_more_ways_are_no_less_likely() {
     let prompt = Prompt::of(&tokens);
     let mut search = |width| {
         let limits = Limits { max_tokens: 6, time: None };
-        engine.hypotheses(prompt, width, limits, &mut |text| text.contains('\n'), &Interrupt::new()).unwrap()
+        let mut ends = |text: &str| text.contains('\n');
+        engine.hypotheses(prompt, Fork::Anywhere, width, limits, &mut ends, &Interrupt::new()).unwrap()
     };
     let (one, four) = (search(1), search(4));
     assert_eq!((one.len(), four.len()), (1, 4));
     assert!(four[0].mean_logprob() >= one[0].mean_logprob() - 1e-4, "{four:?} {one:?}");
     assert!(four.windows(2).all(|pair| pair[0].mean_logprob() >= pair[1].mean_logprob()));
+    // Each is as likely as its tokens are when they are read alone.
+    let mut scored = 0;
+    for way in four.iter().filter(|way| way.tokens == 6) {
+        let whole = [&tokens[..], &engine.tokenize(&way.text)].concat();
+        if whole.len() == tokens.len() + way.tokens {
+            let scores = engine.score(&whole).unwrap();
+            let alone: f32 = scores[tokens.len() - 1..].iter().map(|score| score.logprob).sum();
+            assert!((alone - way.logprob).abs() < 0.1, "{way:?}: {alone}");
+            scored += 1;
+        }
+    }
+    assert!(scored > 0, "{four:?}");
     let limits = Limits { max_tokens: one[0].tokens, time: None };
     let greedy = engine.run(Prompt::of(&tokens), limits, &Interrupt::new(), &mut |_| Flow::Continue);
     assert_eq!(greedy.unwrap().text, one[0].text);
+}
+
+#[test]
+fn ways_that_part_at_their_opening_go_on_alone() {
+    let mut script = Script::new(&[("= s", "econd;\nc"), ("a = ", "first;\nb")]);
+    script.second_best = Some(('f', 's'));
+    let mut engine = script.engine();
+    let tokens = engine.tokenize("let a = ");
+    let mut search = |max_tokens, ends: &mut dyn FnMut(&str) -> bool| {
+        let limits = Limits { max_tokens, time: None };
+        let ways = engine.hypotheses(Prompt::of(&tokens), Fork::Opening, 3, limits, ends, &Interrupt::new());
+        let told = |way: Hypothesis| (way.text, way.finish, way.half_word);
+        let mut ways: Vec<_> = ways.unwrap().into_iter().map(told).collect();
+        ways.sort_by_key(|way| way.0.clone());
+        ways
+    };
+    let told = |text: &str, finish, half_word| (text.to_owned(), finish, half_word);
+    // No third one: it is unlikely.
+    let [first, second] = [told("first;\nb", Finish::End, false), told("second;\nc", Finish::End, false)];
+    assert_eq!(search(24, &mut |_| false), [first, second.clone()]);
+    let ended = search(24, &mut |text| text.ends_with("first;"));
+    assert_eq!(ended, [told("first;", Finish::Stop, false), second]);
+    assert_eq!(
+        search(3, &mut |_| false),
+        [told("fir", Finish::Length, true), told("sec", Finish::Length, true)]
+    );
 }
 
 #[test]

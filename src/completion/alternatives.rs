@@ -6,18 +6,16 @@ use crate::completion::prompt::{self, Prompt};
 use crate::completion::scene::Scene;
 use crate::completion::stop::Stop;
 use crate::completion::{Extent, Suggestion};
-use crate::engine::{self, Engine, Finish, Flow, Limits};
+use crate::engine::{self, Engine, Finish, Fork, Hypothesis, Limits, UNLIKELY};
 use crate::interrupt::Interrupt;
 
 /// Answers beside the first.
 const MOST: usize = 2;
-/// Ways that are followed to find them.
+/// Ways that are followed to find them in a line.
 const WIDTH: usize = 4;
-/// What is by so much less probable than the best, in natural logarithms, is no alternative to it.
-const UNLIKELY: f32 = 5.0;
 
-/// Up to [`MOST`] suggestions that begin otherwise than `first`, the model's own text, and differ from each other, the
-/// likeliest beginning first. The prompt is in the cache; each costs its own writing.
+/// Up to [`MOST`] suggestions beside `first`, the model's own text, that differ from it and from each other, the likeliest
+/// first. The prompt is in the cache.
 ///
 /// # Errors
 /// When the engine fails.
@@ -31,57 +29,27 @@ pub fn write(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Vec<Suggestion>> {
     let asked = engine::Prompt { tokens: &prompt.tokens, begun: &prompt.begun, least_logprob: None };
-    if extent == Extent::Line {
-        return in_line(scene, prompt, asked, first, limits, engine, interrupt);
-    }
-    let mut found: Vec<Suggestion> = Vec::new();
-    for opening in engine.openings(asked, MOST + 1, interrupt)? {
-        if first.starts_with(&opening) {
-            continue;
-        }
-        let mut stop = Stop::new(extent, scene, &prompt.held_back);
-        let whole = |text: &str| format!("{opening}{text}");
-        let mut observe = |text: &str| if stop.holds(&whole(text)) { Flow::Stop } else { Flow::Continue };
-        let begun = [&prompt.begun, opening.as_bytes()].concat();
-        let asked = engine::Prompt { begun: &begun, ..asked };
-        let output = engine.run(asked, limits, interrupt, &mut observe)?;
-        if interrupt.is_set() {
-            break;
-        }
-        let text = prompt::give_back(&prompt.held_back, &whole(&output.text));
-        let written = Written { scene, extent, finish: output.finish, half_word: output.half_word };
-        let Some(Ok(text)) = text.map(|text| postprocess::apply(&written, text)) else {
-            continue;
-        };
-        if !found.iter().any(|suggestion| suggestion.text.trim() == text.trim()) {
-            found.push(Suggestion { text, range: scene.offset..scene.offset });
-        }
-    }
-    Ok(found)
-}
-
-/// The likeliest ways to the end of the line beside the first.
-fn in_line(
-    scene: &Scene,
-    prompt: &Prompt,
-    asked: engine::Prompt,
-    first: &str,
-    limits: Limits,
-    engine: &mut Engine,
-    interrupt: &Interrupt,
-) -> anyhow::Result<Vec<Suggestion>> {
-    let as_shown = |text: &str| {
-        let text = prompt::give_back(&prompt.held_back, text)?;
-        let written = Written { scene, extent: Extent::Line, finish: Finish::Stop, half_word: false };
-        postprocess::apply(&written, text).ok()
+    let (fork, width) = match extent {
+        Extent::Line => (Fork::Anywhere, WIDTH),
+        _ => (Fork::Opening, 1 + MOST),
     };
-    let mut stop = Stop::new(Extent::Line, scene, &prompt.held_back);
-    let ways = engine.hypotheses(asked, WIDTH, limits, &mut |text| stop.holds(text), interrupt)?;
+    let mut stop = Stop::new(extent, scene, &prompt.held_back);
+    let ways = engine.hypotheses(asked, fork, width, limits, &mut |text| stop.holds(text), interrupt)?;
     let likeliest = ways.iter().map(|way| way.logprob).fold(f32::NEG_INFINITY, f32::max);
-    let mut texts: Vec<String> = as_shown(first).into_iter().collect();
+    let is_another = |way: &&Hypothesis| match fork {
+        // Half a line is none.
+        Fork::Anywhere => way.finish != Finish::Deadline && way.logprob >= likeliest - UNLIKELY,
+        // The model's own way is among them, cut short elsewhere perhaps.
+        Fork::Opening => first.is_empty() || !(first.starts_with(&way.text) || way.text.starts_with(first)),
+    };
+    let as_shown = |text: &str, finish, half_word| {
+        let text = prompt::give_back(&prompt.held_back, text)?;
+        postprocess::apply(&Written { scene, extent, finish, half_word }, text).ok()
+    };
+    let mut texts: Vec<String> = as_shown(first, Finish::Stop, false).into_iter().collect();
     let known = texts.len();
-    for way in ways.iter().filter(|way| way.logprob >= likeliest - UNLIKELY) {
-        let Some(text) = as_shown(&way.text) else { continue };
+    for way in ways.iter().filter(is_another) {
+        let Some(text) = as_shown(&way.text, way.finish, way.half_word) else { continue };
         if texts.len() < known + MOST && !texts.iter().any(|known| known.trim() == text.trim()) {
             texts.push(text);
         }

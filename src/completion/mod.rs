@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::config::Settings;
 use crate::documents::Snapshot;
-use crate::engine::{self, Engine, Finish, Flow, Limits, Output};
+use crate::engine::{self, Engine, Finish, Flow, Fork, Limits, Output};
 use crate::interrupt::Interrupt;
 
 pub use confidence::asked_for;
@@ -248,10 +248,11 @@ pub fn hypotheses(
     let reading = engine::Prompt { tokens: &prompt.tokens, begun: &prompt.begun, least_logprob: None };
     let mut ends = |text: &str| stop.holds(text);
     let limits = Limits { max_tokens: settings.max_tokens, time: None };
-    let found = engine.hypotheses(reading, width, limits, &mut ends, interrupt)?;
+    let found = engine.hypotheses(reading, Fork::Anywhere, width, limits, &mut ends, interrupt)?;
     let shown = |hypothesis: engine::Hypothesis| {
         let text = prompt::give_back(&prompt.held_back, &hypothesis.text)?;
-        let written = Written { scene: &scene, extent: Extent::Line, finish: Finish::Stop, half_word: false };
+        let engine::Hypothesis { finish, half_word, .. } = hypothesis;
+        let written = Written { scene: &scene, extent: Extent::Line, finish, half_word };
         let text = postprocess::apply(&written, text).ok()?;
         Some((Suggestion { text, range: scene.offset..scene.offset }, hypothesis))
     };

@@ -18,7 +18,7 @@ use crate::interrupt::Interrupt;
 use crate::model::manifest::Manifest;
 use crate::model::{Memory, Network, Stopped};
 
-pub use beam::Hypothesis;
+pub use beam::{Fork, Hypothesis, UNLIKELY};
 pub use threads::default_threads;
 
 use draft::Drafter;

@@ -8,9 +8,6 @@ use crate::engine::{Engine, Finish, Flow, Limits, Output, Prompt, sampler};
 use crate::interrupt::Interrupt;
 use crate::model::Stopped;
 
-/// A beginning whose logarithm of probability is by so much below that of the best is no alternative to it.
-const UNLIKELY: f32 = 5.0;
-
 /// Tokens that are read at once in idle time: what the network has begun is lost to an interrupt.
 const IDLE_STEP: usize = 32;
 
@@ -114,50 +111,6 @@ impl Engine {
             }
         }
         Ok(self.ledger.held().len().saturating_sub(cached))
-    }
-
-    /// The likeliest beginnings of an answer, at most `most`, the likeliest first. A remote model doesn't tell them.
-    ///
-    /// # Errors
-    /// Only real failures.
-    pub fn openings(
-        &mut self,
-        prompt: Prompt,
-        most: usize,
-        interrupt: &Interrupt,
-    ) -> anyhow::Result<Vec<String>> {
-        if self.remote.is_some() {
-            return Ok(Vec::new());
-        }
-        let Prompt { tokens, begun, .. } = prompt;
-        let cached = self.ledger.keep_shared(tokens);
-        if !goes_on(self.ledger.extend(&tokens[cached..], interrupt).map(|_| ()))? {
-            return Ok(Vec::new());
-        }
-        let logits = self.ledger.network().logits();
-        let mut candidates: Vec<u32> = match begun.is_empty() {
-            true => (0..logits.len() as u32).collect(),
-            false => {
-                let vocabulary = self.vocabulary.get_or_init(|| Vocabulary::of(&self.tokenizer));
-                vocabulary.fitting(&self.tokenizer, begun).collect()
-            }
-        };
-        let logit = |token: &u32| logits.get(*token as usize).copied().unwrap_or(f32::NEG_INFINITY);
-        candidates.sort_by(|a, b| logit(b).total_cmp(&logit(a)));
-        let least = candidates.first().map_or(0.0, |best| logit(best) - UNLIKELY);
-        candidates.retain(|token| logit(token) >= least);
-        let mut openings: Vec<String> = Vec::new();
-        for token in candidates.into_iter().take(8 * most) {
-            let new = self.tokenizer.piece(token).get(begun.len()..).unwrap_or_default();
-            let Ok(new) = std::str::from_utf8(new) else { continue };
-            if !new.is_empty() && !openings.iter().any(|known| known == new) {
-                openings.push(new.to_owned());
-            }
-            if openings.len() == most {
-                break;
-            }
-        }
-        Ok(openings)
     }
 
     /// Read `token`, and with it what is guessed to follow. The guesses that are just what the model would have chosen
@@ -293,7 +246,8 @@ fn is_of_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
 
-fn ends_in_word(text: &str) -> bool {
+/// Whether a text's last character may belong to a word that goes on.
+pub(super) fn ends_in_word(text: &str) -> bool {
     text.as_bytes().last().copied().is_some_and(is_of_word)
 }
 

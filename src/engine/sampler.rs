@@ -1,5 +1,8 @@
 //! Logits to the likeliest token, and to probabilities.
 
+/// Logits that are looked through together.
+const CHUNK: usize = 64;
+
 /// The likeliest token, the first of equals, and the natural logarithm of its probability.
 ///
 /// # Errors
@@ -14,8 +17,38 @@ pub fn likeliest(logits: &[f32]) -> anyhow::Result<(u32, f32)> {
 /// # Errors
 /// As [`likeliest`].
 pub fn logprob(logits: &[f32], token: usize) -> anyhow::Result<f32> {
+    Ok(logits[token] - log_total(logits)?)
+}
+
+/// The natural logarithm of what all tokens' e^logit are together: a token's logit less this is its probability's.
+///
+/// # Errors
+/// As [`likeliest`].
+pub fn log_total(logits: &[f32]) -> anyhow::Result<f32> {
     let (_, highest) = greatest(logits)?;
-    Ok(logits[token] - highest - total(logits, highest).ln())
+    Ok(highest + total(logits, highest).ln())
+}
+
+/// Places of the `count` greatest logits, the greatest first, the first of equals before the others.
+pub fn greatest_few(logits: &[f32], count: usize) -> Vec<usize> {
+    let mut best: Vec<usize> = Vec::with_capacity(count + 1);
+    for (number, chunk) in logits.chunks(CHUNK).enumerate() {
+        let least = |best: &[usize]| match best.len() == count {
+            true => best.last().map_or(f32::INFINITY, |last| logits[*last]),
+            false => f32::NEG_INFINITY,
+        };
+        // Few chunks have one: most need no more than this loop, which compilers turn into vectors.
+        if best.len() == count && chunk.iter().all(|logit| *logit <= least(&best)) {
+            continue;
+        }
+        for (index, logit) in chunk.iter().enumerate() {
+            if best.len() < count || *logit > least(&best) {
+                best.insert(best.partition_point(|other| logits[*other] >= *logit), number * CHUNK + index);
+                best.truncate(count);
+            }
+        }
+    }
+    best
 }
 
 /// Place and value of the greatest, if they are numbers.
@@ -36,7 +69,7 @@ fn total(logits: &[f32], highest: f32) -> f32 {
 /// Place and value of the greatest; the first of equals.
 fn argmax(logits: &[f32]) -> (usize, f32) {
     // The maximum first, in a loop that compilers turn into vectors; then its place.
-    let lanes = logits.chunks(64).fold([f32::NEG_INFINITY; 64], |mut lanes, chunk| {
+    let lanes = logits.chunks(CHUNK).fold([f32::NEG_INFINITY; CHUNK], |mut lanes, chunk| {
         lanes
             .iter_mut()
             .zip(chunk)
@@ -85,6 +118,18 @@ mod tests {
         assert_eq!(token, 70);
         assert!((logprob - (e / (98.0 + 2.0 * e)).ln()).abs() < 1e-5);
         assert!((super::logprob(&logits, 3).unwrap() - (1.0 / (98.0 + 2.0 * e)).ln()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_greatest_few_come_in_order() {
+        let logits: Vec<f32> = (0..1000).map(|n| (n * 7919 % 501) as f32).collect();
+        let mut places: Vec<usize> = (0..logits.len()).collect();
+        places.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]));
+        for count in [0, 1, 4, 64, 999, 1000] {
+            assert_eq!(greatest_few(&logits, count), places[..count]);
+        }
+        assert_eq!(greatest_few(&[1.0, 2.0], 5), [1, 0]);
+        assert!(greatest_few(&[], 2).is_empty());
     }
 
     #[test]

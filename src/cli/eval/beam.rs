@@ -147,7 +147,7 @@ mod tests {
         let snapshot = Snapshot::detached(None, "rust", text);
         let offset = text.find("b(").unwrap() + 2;
         let found = ["1, ", "1);", "2);"].map(|text| {
-            let hypothesis = Hypothesis { text: text.to_owned(), tokens: 1, logprob: 0.0 };
+            let hypothesis = Hypothesis { text: text.to_owned(), tokens: 1, ..Hypothesis::default() };
             (Suggestion { text: text.to_owned(), range: offset..offset }, hypothesis)
         });
         assert_eq!(best_parsed(&found, &snapshot, offset, &part), Some("1);"));
