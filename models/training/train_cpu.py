@@ -74,6 +74,18 @@ def rounded(w, bits):
     return ((q + most + 0.5).floor().clamp_(0, 2 * most - 1).sub_(most) * scale).view_as(w)
 
 
+def spread(w, bits, generator):
+    """Weights that round to what w rounds to, spread evenly over each value's share of the range. Those of a rounded file all stand in the
+    middle of theirs, where small steps change nothing."""
+    b = rounded(w, bits).view(-1, 32)
+    at = b.abs().argmax(1, keepdim=True)
+    top = b.gather(1, at)
+    step = top.abs() / (1 << bits - 1)
+    b = b + (torch.rand(b.shape, generator=generator) - 0.5) * 0.98 * step
+    limit = top.abs() - step / 100
+    return torch.minimum(torch.maximum(b, -limit), limit).scatter_(1, at, top).view_as(w)
+
+
 class LowRank(torch.autograd.Function):
     """x W^T for a W that is B A added to fixed weights, rounded or not: the gradient goes to A and B alone, and past the rounding."""
 
@@ -105,6 +117,10 @@ class Worker:
         if a.weights:
             for n, w in torch.load(a.weights, weights_only=True).items():
                 self.master[n] = w.float()
+        self.bits = {"Q4_0": 4, "Q5_0": 5}[a.round_to]
+        if a.spread:
+            at_random = torch.Generator().manual_seed(a.seed)
+            self.master = {n: spread(w, self.bits, at_random) if self.is_coarse(n, w) else w for n, w in self.master.items()}
         kind = getattr(torch, a.type)
         self.work = {n: torch.empty_like(w, dtype=kind if w.ndim > 1 else torch.float32) for n, w in self.master.items()}
         self.fixed = {}
@@ -149,11 +165,12 @@ class Worker:
         for n in self.names:
             if n.endswith((".a", ".b")):
                 self.work[n].copy_(self.master[n])
-        bits = {"Q4_0": 4, "Q5_0": 5}[self.a.round_to]
         for n, w in self.whole(self.master).items():
-            # Of the embedding, Q4_0 files keep 8 bits.
-            is_coarse = is_rounded and w.ndim > 1 and (n != EMBEDDING or bits == 5)
-            self.work[n].copy_(rounded(w, bits) if is_coarse else w)
+            self.work[n].copy_(rounded(w, self.bits) if is_rounded and self.is_coarse(n, w) else w)
+
+    def is_coarse(self, name, w):
+        # Of the embedding, Q4_0 files keep 8 bits.
+        return w.ndim > 1 and (name != EMBEDDING or self.bits == 5)
 
     @torch.no_grad()
     def whole(self, weights):
@@ -230,7 +247,7 @@ class Worker:
         lr = a.lr * min(1, (progress + 1e-3) / a.warmup, 0.04 + 0.96 * (1 - progress) / (1 - a.hold)) if progress > a.hold else a.lr * min(1, (progress + 1e-3) / a.warmup)
         for g in self.opt.param_groups:
             g["lr"] = lr
-        self.refresh(progress > a.round_from)
+        self.refresh(progress >= a.round_from)
         micros = a.batch // a.micro // a.ranks
         batch, _ = self.data.train(self.step + a.skip, a.batch)
         total, count = torch.zeros(4), torch.zeros(4)
@@ -267,7 +284,7 @@ class Worker:
         end = datetime.now().replace(hour=hour, minute=minute, second=0).timestamp()
         began = time.time()
         start = began - self.spent
-        self.refresh(False)
+        self.refresh(a.round_from == 0)
         if a.val_every:
             self.validate()
         saved = time.time()
@@ -287,7 +304,7 @@ class Worker:
                 row = {n: (total[k] / count[k]).item() for k, n in ((PLAIN, "plain"), (MIDDLE, "middle"), (ANSWER, "answer")) if count[k]}
                 self.log(step=self.step, tokens=self.tokens, lr=lr, **row, norm=norm, tokens_per_s=a.batch * self.data.seq / (time.time() - mark), progress=progress)
             if a.val_every and self.step % a.val_every == 0:
-                self.refresh(progress > a.round_from)
+                self.refresh(progress >= a.round_from)
                 self.validate()
             if now - saved > a.save_minutes * 60:
                 self.save()
@@ -308,6 +325,7 @@ def main(rank=None):
     p.add_argument("--until", required=True, help="HH:MM of today")
     p.add_argument("--resume", action="store_true")
     p.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    p.add_argument("--spread", action="store_true", help="the weights come from a rounded file: let them round to the same, and move at once")
     p.add_argument("--type", choices=["bfloat16", "float32"], default="bfloat16")
     p.add_argument("--round-to", choices=["Q4_0", "Q5_0"], default="Q5_0")
     for name, default in dict(low_rank=0, threads=1, skip=0, ranks=2, steps=0, lr=4e-4, wd=0.01, clip=1.0, warmup=0.02, hold=0.3, batch=24, micro=12, chunk=128, middle_weight=2.0,
