@@ -127,14 +127,15 @@ fn the_first_of_one_way_is_the_greedy_one_and_more_ways_are_no_less_likely() {
     assert_eq!((one.len(), four.len()), (1, 4));
     assert!(four[0].mean_logprob() >= one[0].mean_logprob() - 1e-4, "{four:?} {one:?}");
     assert!(four.windows(2).all(|pair| pair[0].mean_logprob() >= pair[1].mean_logprob()));
-    // Each is as likely as its tokens are when they are read alone.
+    // Each is as likely as its tokens are when they are read alone, but for what rounding makes of other orders of sums: some
+    // hundredths a token. Another way's tokens, if they were seen, would change whole nats.
     let mut scored = 0;
     for way in four.iter().filter(|way| way.tokens == 6) {
         let whole = [&tokens[..], &engine.tokenize(&way.text)].concat();
         if whole.len() == tokens.len() + way.tokens {
             let scores = engine.score(&whole).unwrap();
             let alone: f32 = scores[tokens.len() - 1..].iter().map(|score| score.logprob).sum();
-            assert!((alone - way.logprob).abs() < 0.1, "{way:?}: {alone}");
+            assert!((alone - way.logprob).abs() < 0.1 * way.tokens as f32, "{way:?}: {alone}");
             scored += 1;
         }
     }
