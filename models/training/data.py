@@ -7,7 +7,7 @@ A shard is NAME.jsonl.xz with lines {"package", "files": [{"path", "lang", "text
 (each with fresh holes), OUT/train-eN.tok (uint16) and .cls (uint8) of shape (sequences, seq), val.tok/.cls from
 held-out packages, and meta.json. A class is language * 4 + kind; it says how a token counts in the loss.
 """
-import argparse, bisect, hashlib, json, lzma, math, os, random, re, time
+import argparse, bisect, hashlib, itertools, json, lzma, math, os, random, re, time
 from multiprocessing import Pool
 from pathlib import Path
 import numpy as np
@@ -81,14 +81,34 @@ def choose_middle(text, starts, at, rng, limit=1500):
             if last > k and end - begin <= limit:
                 inside = len(text[begin:end]) - len(text[begin:end].lstrip())
                 return (begin + inside if rng.random() < 0.5 else begin), end
-    if kind < 0.90:  # whole lines, with or without the first one's indentation
+    if kind < 0.88:  # whole lines, with or without the first one's indentation
         last = min(line + int(rng.expovariate(1.2)), len(starts) - 1)
         end = starts[last] + len(body(last).rstrip())
         if end - first <= limit:
             if rng.random() < 0.3:  # with its line break, as HumanEval-Infilling cuts
                 return first, end_of(last)
             return (first + indent if rng.random() < 0.5 else first), max(end, first + indent)
+    if kind < 0.96:
+        node = inside_brackets(text, at, limit)
+        if node:
+            return node
     return at, min(len(text), at + int(math.exp(rng.uniform(0, math.log(400)))))  # a random span
+
+
+def inside_brackets(text, at, limit):
+    """What stands between a bracket at or behind `at` and its partner: arguments, elements, a condition, a body; or None."""
+    stack, begin = [], None
+    for k in range(at, min(len(text), at + limit)):
+        if text[k] in "([{":
+            stack.append(")]}"["([{".index(text[k])])
+            begin = k + 1 if begin is None else begin
+        elif stack and text[k] == stack[-1]:
+            stack.pop()
+            if not stack:
+                return (begin, k) if text[begin:k].strip() else None
+        elif stack and text[k] in ")]}":
+            return None  # in a string or a comment
+    return None
 
 
 def windows(text, rng, prefix_chars, suffix_chars):
@@ -111,19 +131,17 @@ PY_FUNCTION = re.compile(r'^( *)(?:async )?def \w+\([^)]*\)[^:\n]*:\n +"""([^"]+
 C_FUNCTION = re.compile(r"^([ \t]*)/\*\*([^/]+?)\*/\n\1(\w[^\n;{]*\))[^\n;{]*\{\n((?:\1[ \t].*\n|\n)+?)\1\}", re.M)
 
 
-def instruction(text, lang, rng):
-    """(question, answer) from a documented function, or None."""
+def instructions(text, lang, rng):
+    """(question, answer) from each documented function, in any order."""
     found = list((PY_FUNCTION if lang == "python" else C_FUNCTION).finditer(text[:40000]))
-    if not found:
-        return None
-    m = rng.choice(found)
-    code = re.sub(r"(?m)^" + m[1], "", m[0].strip("\n"))
-    doc = re.sub(r"\s*\n[\s*]*", "\n", m[2]).strip(" *\n")
-    head = code.split("\n")[0].strip() if lang == "python" else m[3].strip()
-    if len(code) > 3000 or len(doc) < 20:
-        return None
-    ask = rng.choice(["Write this {l} function: `{h}`.\n{d}", "Implement `{h}` in {l}.\n\n{d}", "{d}\n\nComplete the {l} function `{h}`."])
-    return ask.format(l=lang, h=head, d=doc), f"```{lang}\n{code}\n```"
+    rng.shuffle(found)
+    for m in found:
+        code = re.sub(r"(?m)^" + m[1], "", m[0].strip("\n"))
+        doc = re.sub(r"\s*\n[\s*]*", "\n", m[2]).strip(" *\n")
+        head = code.split("\n")[0].strip() if lang == "python" else m[3].strip()
+        if len(code) <= 3000 and len(doc) >= 20:
+            ask = rng.choice(["Write this {l} function: `{h}`.\n{d}", "Implement `{h}` in {l}.\n\n{d}", "{d}\n\nComplete the {l} function `{h}`."])
+            yield ask.format(l=lang, h=head, d=doc), f"```{lang}\n{code}\n```"
 
 
 # ---- samples: lists of (text or marker id, kind) -----------------------------------------------------------------
@@ -132,16 +150,17 @@ def file_samples(file, rng, a):
     """The samples of one file, as (may be cut, pieces)."""
     text, lang = file["text"][:a.max_chars], file["lang"].lower()
     header = [(FILE_SEP, NO_LOSS), (file["path"] + "\n", PLAIN)]  # as llama-server's /infill writes a file's name
-    if rng.random() < a.instruct:
-        pair = instruction(text, lang, rng)
-        if pair:
-            yield False, [(IM_START, NO_LOSS), (f"system\n{SYSTEM}", NO_LOSS), (IM_END, NO_LOSS), ("\n", NO_LOSS),
-                          (IM_START, NO_LOSS), (f"user\n{pair[0]}", NO_LOSS), (IM_END, NO_LOSS), ("\n", NO_LOSS),
-                          (IM_START, NO_LOSS), ("assistant\n", NO_LOSS), (pair[1], ANSWER), (IM_END, ANSWER)]
+    pairs = instructions(text, lang, rng)
+    chat = lambda: [(False, [(IM_START, NO_LOSS), (f"system\n{SYSTEM}", NO_LOSS), (IM_END, NO_LOSS), ("\n", NO_LOSS),
+                             (IM_START, NO_LOSS), (f"user\n{asked}", NO_LOSS), (IM_END, NO_LOSS), ("\n", NO_LOSS),
+                             (IM_START, NO_LOSS), ("assistant\n", NO_LOSS), (answer, ANSWER), (IM_END, ANSWER)])
+                    for asked, answer in itertools.islice(pairs, int(rng.random() < a.instruct))]
+    yield from chat()
     if rng.random() >= a.fim or len(text) < 60:
         yield True, header + [(text, PLAIN)]
         return
     for pos, begin, end, stop in windows(text, rng, a.prefix_tokens * 3, a.suffix_tokens * 3):
+        yield from chat()
         prefix, middle, suffix = text[pos:begin], text[begin:end], text[end:stop]
         name = [] if rng.random() < a.nameless else header  # an editor may send no name
         if rng.random() < a.psm:  # PSM
@@ -283,7 +302,7 @@ def main():
     q.add_argument("--shards", required=True)
     q.add_argument("--out", required=True)
     for name, default in dict(seq=2048, epochs=1, first_epoch=0, workers=os.cpu_count(), seed=1, unit_bytes=4_000_000, val_share=0.01, fim=0.85,
-                              instruct=0.05, prefix_tokens=1200, suffix_tokens=400, max_chars=200_000, psm=0.25, nameless=0.15).items():
+                              instruct=0.33, prefix_tokens=1200, suffix_tokens=400, max_chars=200_000, psm=0.25, nameless=0.15).items():
         q.add_argument("--" + name.replace("_", "-"), type=type(default), default=default)
     a = p.parse_args()
     if a.verb == "tokenizer":
