@@ -62,11 +62,11 @@ def choose_middle(text, starts, at, rng, limit=1500):
     first, stripped = starts[line], body(line)
     indent, stop = len(stripped) - len(stripped.lstrip()), first + len(stripped.rstrip())
     kind = rng.random()
-    if kind < 0.42 and stop > first + indent:  # the rest of a line: from its code's start, from column 0, or from any column
+    if kind < 0.30 and stop > first + indent:  # the rest of a line: from its code's start, from column 0, or from any column
         where = rng.random()
         begin = first + indent if where < 0.2 else first if where < 0.35 else rng.randrange(first + indent, stop)
         return begin, stop
-    if 0.42 <= kind < 0.56:  # the indented block or bracketed body under a line that opens one
+    if 0.30 <= kind < 0.42:  # the indented block or bracketed body under a line that opens one
         for k in range(line, min(line + 40, len(starts) - 1)):
             head = body(k)
             if not head.rstrip().endswith((":", "{", "(", "[")):
@@ -81,18 +81,18 @@ def choose_middle(text, starts, at, rng, limit=1500):
             if last > k and end - begin <= limit:
                 inside = len(text[begin:end]) - len(text[begin:end].lstrip())
                 return (begin + inside if rng.random() < 0.5 else begin), end
-    if kind < 0.88:  # whole lines, with or without the first one's indentation
-        last = min(line + int(rng.expovariate(1.2)), len(starts) - 1)
+    if kind < 0.70:  # whole lines, with or without the first one's indentation: only the text after them says how many
+        last = min(line + int(rng.expovariate(0.6)), len(starts) - 1)
         end = starts[last] + len(body(last).rstrip())
         if end - first <= limit:
             if rng.random() < 0.3:  # with its line break, as HumanEval-Infilling cuts
                 return first, end_of(last)
             return (first + indent if rng.random() < 0.5 else first), max(end, first + indent)
-    if kind < 0.96:
+    if kind < 0.78:
         node = inside_brackets(text, at, limit)
         if node:
             return node
-    return at, min(len(text), at + int(math.exp(rng.uniform(0, math.log(400)))))  # a random span
+    return at, min(len(text), at + int(math.exp(rng.uniform(0, math.log(400)))))  # a random span: it must meet the text after it in mid-token
 
 
 def inside_brackets(text, at, limit):

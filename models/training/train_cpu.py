@@ -21,11 +21,12 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 import model as M
-from data import ANSWER, MIDDLE, NO_LOSS, PLAIN
+from data import ANSWER, FIM_END, MIDDLE, NO_LOSS, PLAIN
 from gguf_lite import Gguf
 from train import Batches
 
 EMBEDDING = "token_embd.weight"
+ENDS = 256  # where the ends of middles are counted, behind the classes
 BLOCK = 128  # queries that attend together: earlier ones need not look at later keys
 
 
@@ -196,14 +197,16 @@ class Worker:
         keep = kind > NO_LOSS
         if train:  # the head is a fifth of the work: all of the middles, a sample of the rest
             keep &= (kind >= MIDDLE) | (torch.rand(len(kind), generator=self.rng) < self.a.plain_share)
-        weight = torch.where(kind >= MIDDLE, self.a.middle_weight, 1.0)[keep]
+        weight = torch.where(kind == MIDDLE, self.a.middle_weight, 1.0)
+        weight = torch.where(target == FIM_END, self.a.end_weight, weight)[keep]
         rows = keep.nonzero()[:, 0]
         pad = -len(rows) % self.a.chunk  # one shape for the compiled loss
         rows, weight = torch.cat([rows, rows[:1].expand(pad)]), torch.cat([weight, torch.zeros(pad)])
         M.softmax_loss = self.softmax_loss
         loss, each = M.HeadLoss.apply(h[rows], self.work[EMBEDDING], target[rows], weight / weight.sum(), self.a.chunk)
         n = len(rows) - pad
-        return loss, each[:n], cls[:, 1:].flatten()[rows[:n]]
+        rows = rows[:n]
+        return loss, each[:n], cls[:, 1:].flatten()[rows], target[rows] == FIM_END
 
     def log(self, **row):
         if self.rank == 0:
@@ -214,19 +217,22 @@ class Worker:
 
     @torch.no_grad()
     def validate(self):
-        total, count = torch.zeros(256, dtype=torch.float64), torch.zeros(256, dtype=torch.float64)
+        total, count = torch.zeros(ENDS + 1, dtype=torch.float64), torch.zeros(ENDS + 1, dtype=torch.float64)
         for i, (ids, cls) in enumerate(self.data.val(self.a.micro, self.a.val_sequences)):
             if i % self.a.ranks == self.rank and len(ids) == self.a.micro:
-                _, each, kind = self.losses(ids, cls, False)
-                total.index_add_(0, kind, each.double())
-                count.index_add_(0, kind, torch.ones_like(each, dtype=torch.float64))
+                _, each, kind, is_end = self.losses(ids, cls, False)
+                for kinds, those in ((kind, each), (torch.full((int(is_end.sum()),), ENDS), each[is_end])):
+                    total.index_add_(0, kinds, those.double())
+                    count.index_add_(0, kinds, torch.ones_like(those, dtype=torch.float64))
         if self.a.ranks > 1:
             dist.all_reduce(total)
             dist.all_reduce(count)
         row = {}
         for kind, name in ((PLAIN, "plain"), (MIDDLE, "middle"), (ANSWER, "answer")):
-            if count[kind::4].sum():
-                row["val_" + name] = (total[kind::4].sum() / count[kind::4].sum()).item()
+            if count[kind:ENDS:4].sum():
+                row["val_" + name] = (total[kind:ENDS:4].sum() / count[kind:ENDS:4].sum()).item()
+        if count[ENDS]:
+            row["val_end"] = (total[ENDS] / count[ENDS]).item()
         for i, lang in enumerate(self.data.meta["langs"]):
             if count[i * 4 + MIDDLE] > 200:
                 row["val_middle_" + lang] = (total[i * 4 + MIDDLE] / count[i * 4 + MIDDLE]).item()
@@ -253,7 +259,7 @@ class Worker:
         total, count = torch.zeros(4), torch.zeros(4)
         for m in range(micros):
             part = slice((m * a.ranks + self.rank) * a.micro, (m * a.ranks + self.rank + 1) * a.micro)
-            loss, each, kind = self.losses(batch[0][part], batch[1][part], True)
+            loss, each, kind, _ = self.losses(batch[0][part], batch[1][part], True)
             (loss / micros).backward()
             total.index_add_(0, kind % 4, each)
             count.index_add_(0, kind % 4, torch.ones_like(each))
@@ -328,7 +334,7 @@ def main(rank=None):
     p.add_argument("--spread", action="store_true", help="the weights come from a rounded file: let them round to the same, and move at once")
     p.add_argument("--type", choices=["bfloat16", "float32"], default="bfloat16")
     p.add_argument("--round-to", choices=["Q4_0", "Q5_0"], default="Q5_0")
-    for name, default in dict(low_rank=0, threads=1, skip=0, ranks=2, steps=0, lr=4e-4, wd=0.01, clip=1.0, warmup=0.02, hold=0.3, batch=24, micro=12, chunk=128, middle_weight=2.0,
+    for name, default in dict(low_rank=0, threads=1, skip=0, ranks=2, steps=0, lr=4e-4, wd=0.01, clip=1.0, warmup=0.02, hold=0.3, batch=24, micro=12, chunk=128, middle_weight=2.0, end_weight=2.0,
                               plain_share=0.35, ema=0.97, round_from=0.85, seed=1, log_every=10, val_every=100, val_sequences=96, save_minutes=6.0).items():
         p.add_argument("--" + name.replace("_", "-"), type=type(default), default=default)
     a = p.parse_args()

@@ -35,7 +35,44 @@ pub struct Arguments {
 struct Score {
     name: String,
     right: usize,
-    time: Duration,
+    /// Holes in which it is right and greedy writing isn't, and the other way round.
+    gained: usize,
+    lost: usize,
+    /// With the prompt to be read.
+    cold: Duration,
+    /// With the prompt in the cache, as at most keys.
+    warm: Duration,
+}
+
+impl Score {
+    fn add(&mut self, right: bool, greedy: bool, times: Times) {
+        self.right += usize::from(right);
+        self.gained += usize::from(right && !greedy);
+        self.lost += usize::from(greedy && !right);
+        self.cold += times.cold;
+        self.warm += times.warm;
+    }
+}
+
+/// How long an answer takes with its prompt unread and read.
+#[derive(Clone, Copy)]
+struct Times {
+    cold: Duration,
+    warm: Duration,
+}
+
+/// Ask twice: with nothing in the cache, and with what the first time left there.
+fn timed<T>(
+    engine: &mut Engine,
+    mut ask: impl FnMut(&mut Engine) -> anyhow::Result<T>,
+) -> anyhow::Result<(T, Times)> {
+    engine.forget();
+    let started = Instant::now();
+    ask(engine)?;
+    let cold = started.elapsed();
+    let started = Instant::now();
+    let answer = ask(engine)?;
+    Ok((answer, Times { cold, warm: started.elapsed() }))
 }
 
 pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -54,39 +91,52 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         for hole in holes::chosen(&part, Kind::Rest, common) {
             count += 1;
             let is_right = |text: &str| text.trim_end() == hole.expected().trim_end();
-            engine.forget();
-            let started = Instant::now();
-            let greedy = hole.fill(&part, Kind::Rest, &mut engine, &settings)?.suggestion;
-            scores[0].time += started.elapsed();
-            scores[0].right += usize::from(greedy.is_some_and(|suggestion| is_right(&suggestion.text)));
+            let (greedy, times) =
+                timed(&mut engine, |engine| hole.fill(&part, Kind::Rest, engine, &settings))?;
+            let greedy = greedy.suggestion.is_some_and(|suggestion| is_right(&suggestion.text));
+            scores[0].add(greedy, greedy, times);
             let (snapshot, offset) = hole.cut(&part);
             for (number, width) in width.iter().enumerate() {
-                engine.forget();
-                let started = Instant::now();
-                let found = search(&snapshot, offset, *width, &mut engine, &settings)?;
-                let time = started.elapsed();
+                let (found, times) =
+                    timed(&mut engine, |engine| search(&snapshot, offset, *width, engine, &settings))?;
                 let texts: Vec<&str> = found.iter().map(|(suggestion, _)| suggestion.text.as_str()).collect();
+                let started = Instant::now();
                 let parsed = best_parsed(&found, &snapshot, offset, &part);
                 let parsing = started.elapsed();
+                let parsing = Times { cold: times.cold + parsing, warm: times.warm + parsing };
                 let answers = [
-                    (texts.first().is_some_and(|text| is_right(text)), time),
+                    (texts.first().is_some_and(|text| is_right(text)), times),
                     (parsed.is_some_and(is_right), parsing),
-                    (texts.iter().take(3).any(|text| is_right(text)), time),
+                    (texts.iter().take(3).any(|text| is_right(text)), times),
                 ];
-                for (score, (right, time)) in scores[1 + 3 * number..].iter_mut().zip(answers) {
-                    score.right += usize::from(right);
-                    score.time += time;
+                for (score, (right, times)) in scores[1 + 3 * number..].iter_mut().zip(answers) {
+                    score.add(right, greedy, times);
                 }
             }
         }
     }
     let mut out = std::io::stdout().lock();
-    for Score { name, right, time } in &scores {
-        let (share, millis) = (*right as f64 / count as f64, time.as_secs_f64() * 1000.0 / count as f64);
+    if !common.json {
+        writeln!(
+            out,
+            "{:32}{:>10}{:>18}{:>12}{:>12}",
+            format!("{count} holes"),
+            "right",
+            "gained / lost",
+            "cold",
+            "warm"
+        )?;
+    }
+    for Score { name, right, gained, lost, cold, warm } in &scores {
+        let millis = |time: &Duration| time.as_secs_f64() * 1000.0 / count as f64;
+        let (share, cold, warm) = (*right as f64 / count as f64, millis(cold), millis(warm));
         if common.json {
-            writeln!(out, "{}", json!({"policy": name, "holes": count, "exact": share, "ms": millis}))?;
+            let row = json!({"policy": name, "holes": count, "exact": share, "gained": gained, "lost": lost,
+                "cold_ms": cold, "warm_ms": warm});
+            writeln!(out, "{row}")?;
         } else {
-            writeln!(out, "{name:32}{:>8.1} % of {count} holes{millis:>10.1} ms", 100.0 * share)?;
+            let paired = format!("{gained} / {lost}");
+            writeln!(out, "{name:32}{:>8.1} %{paired:>18}{cold:>9.1} ms{warm:>9.1} ms", 100.0 * share)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -15,12 +15,14 @@ const PATH: &str = "solution.py";
 pub struct Filler {
     engine: Engine,
     settings: Settings,
+    /// The model is shown the text before holes alone.
+    pub hides_suffix: bool,
 }
 
 impl Filler {
     /// Prompts as this engine's model wants them.
     pub fn new(engine: Engine, settings: &Settings) -> Self {
-        Self { engine, settings: settings.clone() }
+        Self { engine, settings: settings.clone(), hides_suffix: false }
     }
 
     /// The model's manifest.
@@ -31,7 +33,7 @@ impl Filler {
     /// How prompts are made, for reports.
     pub fn format(&self) -> &'static str {
         match &self.manifest().fim {
-            Some(fim) if self.sees_suffix() => match fim.order {
+            Some(fim) if self.has_markers() => match fim.order {
                 FimOrder::PrefixSuffixMiddle => "PSM",
                 FimOrder::SuffixPrefixMiddle => "SPM",
             },
@@ -41,6 +43,10 @@ impl Filler {
 
     /// Whether the model sees the text after the hole.
     pub fn sees_suffix(&self) -> bool {
+        !self.hides_suffix && self.has_markers()
+    }
+
+    fn has_markers(&self) -> bool {
         let known = |marker: &String| self.engine.special(marker).is_some();
         self.manifest()
             .fim
@@ -59,6 +65,7 @@ impl Filler {
         max_tokens: usize,
         stop: &mut dyn FnMut(&str) -> bool,
     ) -> anyhow::Result<Output> {
+        let suffix = if self.hides_suffix { "" } else { suffix };
         let snapshot = Snapshot::detached(Some(Path::new(PATH)), "python", &format!("{prefix}{suffix}"));
         completion::raw_middle(&snapshot, prefix.len(), max_tokens, &mut self.engine, &self.settings, stop)
     }

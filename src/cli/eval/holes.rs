@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::eval::Common;
 use crate::cli::eval::places::{Kind, places};
 use crate::cli::eval::report::{Cases, Figure, Group, Report, hand_over};
 use crate::cli::eval::reserve::{Data, Part, SourceFile};
 use crate::cli::eval::sample::{Seeded, sample};
 use crate::cli::eval::similarity::{common_prefix, edit_similarity};
+use crate::cli::eval::{Common, hidden_suffix};
 use crate::cli::{Global, loading};
 use crate::completion::{self, Attempt, Desk, Extent, Trigger, Wish};
 use crate::config::Settings;
@@ -28,6 +28,9 @@ pub struct Arguments {
     /// Kinds of holes; all without it
     #[arg(long, value_enum, value_delimiter = ',')]
     kind: Vec<Kind>,
+    /// End the files where the holes begin: what is lost then, the text after them had given
+    #[arg(long)]
+    without_suffix: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -50,6 +53,8 @@ struct Case<'a> {
 pub struct Hole<'a> {
     file: &'a SourceFile,
     range: std::ops::Range<usize>,
+    /// The file ends where it begins.
+    is_last: bool,
 }
 
 impl Hole<'_> {
@@ -84,8 +89,9 @@ impl Hole<'_> {
 
     /// The file without it, and where it was.
     pub fn cut(&self, part: &Part) -> (Snapshot, usize) {
-        let Hole { file, range } = self;
-        let cut = format!("{}{}", &file.text[..range.start], &file.text[range.end..]);
+        let Hole { file, range, is_last } = self;
+        let after = if *is_last { "" } else { &file.text[range.end..] };
+        let cut = format!("{}{after}", &file.text[..range.start]);
         (Snapshot::detached(Some(&file.path), &part.name, &cut), range.start)
     }
 }
@@ -102,7 +108,7 @@ struct Score {
 }
 
 pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { data, kind, common } = arguments;
+    let Arguments { data, kind, without_suffix, common } = arguments;
     let parts = data.read()?;
     let kinds = if kind.is_empty() { Kind::ALL } else { kind };
     let settings = global.settings();
@@ -114,13 +120,17 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         for part in &parts {
             let mut score = Score::default();
             for hole in chosen(part, *kind, common) {
+                let hole = Hole { is_last: *without_suffix, ..hole };
                 fill(&hole, part, *kind, &mut engine, &settings, &mut score, &mut cases)?;
             }
             groups.push(Group::part(&part.name, score.cases, score.figures()));
         }
         groups.push(Group::mean(&groups));
         let model = common.model_name(engine.manifest());
-        let settings = vec![("seed", common.seed.to_string())];
+        let mut settings = vec![("seed", common.seed.to_string())];
+        if *without_suffix {
+            settings.push(hidden_suffix());
+        }
         reports.push(Report { suite: format!("holes {}", kind.name()), model, settings, groups });
     }
     hand_over(&reports, common)?;
@@ -132,7 +142,7 @@ pub fn chosen<'a>(part: &'a Part, kind: Kind, common: &Common) -> Vec<Hole<'a>> 
     let mut seeded = Seeded::new(common.seed);
     let all = part.files.iter().flat_map(|file| {
         let ranges = places(&file.text, part.language, kind, &mut seeded);
-        ranges.into_iter().map(move |range| Hole { file, range })
+        ranges.into_iter().map(move |range| Hole { file, range, is_last: false })
     });
     sample(all.collect(), Some(common.limit.unwrap_or(PER_KIND)), common.seed)
 }
@@ -146,7 +156,7 @@ fn fill(
     score: &mut Score,
     cases: &mut Cases,
 ) -> anyhow::Result<()> {
-    let Hole { file, range } = hole;
+    let Hole { file, range, .. } = hole;
     let expected = hole.expected();
     let attempt = hole.fill(part, kind, engine, settings)?;
     let answer = attempt.suggestion.map(|suggestion| suggestion.text).unwrap_or_default();

@@ -11,11 +11,11 @@ use clap::{Args, ValueEnum};
 use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::eval::Common;
 use crate::cli::eval::fill::Filler;
 use crate::cli::eval::report::{Cases, Figure, Group, Report, hand_over};
 use crate::cli::eval::sample::sample;
 use crate::cli::eval::sandbox::{Sandbox, Trial};
+use crate::cli::eval::{Common, hidden_suffix};
 use crate::cli::{Global, loading};
 
 #[derive(Args)]
@@ -26,6 +26,9 @@ pub struct Arguments {
     /// The benchmark's folder, or one of its files
     #[arg(long, value_name = "PATH", default_value = "evals/data/human-eval-infilling")]
     data: PathBuf,
+    /// Hide the text after the holes from the model: what is lost then, it had given
+    #[arg(long)]
+    without_suffix: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -79,10 +82,11 @@ struct Counts {
 }
 
 pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { suite, data, common } = arguments;
+    let Arguments { suite, data, without_suffix, common } = arguments;
     let problems = sample(read(data, *suite)?, common.limit, common.seed);
     let settings = global.settings();
     let mut filler = Filler::new(loading::engine(&settings)?, &settings);
+    filler.hides_suffix = *without_suffix;
     let mut sandbox = Sandbox::new()?;
     let mut cases = Cases::create(common)?;
     let mut counts = Counts::default();
@@ -103,10 +107,14 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let Counts { cases, exact, passed } = counts;
     let figures = vec![Figure::share("exact", exact, cases), Figure::share("pass_at_1", passed, cases)];
+    let mut settings = vec![("order", filler.format().to_owned()), ("seed", common.seed.to_string())];
+    if *without_suffix {
+        settings.push(hidden_suffix());
+    }
     let report = Report {
         suite: format!("infilling {}", suite.name()),
         model: common.model_name(filler.manifest()),
-        settings: vec![("order", filler.format().to_owned()), ("seed", common.seed.to_string())],
+        settings,
         groups: vec![Group::part("python", cases, figures)],
     };
     hand_over(&[report], common)?;

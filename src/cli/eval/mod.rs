@@ -80,6 +80,11 @@ impl Common {
     }
 }
 
+/// How reports say that the model wasn't shown the text after holes.
+fn hidden_suffix() -> (&'static str, String) {
+    ("suffix", "hidden".to_owned())
+}
+
 pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.suite {
         Suite::Infilling(arguments) => infilling::run(global, arguments),
