@@ -1,12 +1,11 @@
-//! Several answers, for a user who asked by a key: in a line the likeliest of a beam search, of which the first is right
-//! more often than what the model writes greedily; for a block, which is long, each begins as the model would have begun
-//! next most likely.
+//! Other answers, for a user who asked by a key: in a line the likeliest of a beam search; for a block, which is long, each
+//! begins as the model would have begun next most likely.
 
 use crate::completion::postprocess::{self, Written};
 use crate::completion::prompt::{self, Prompt};
 use crate::completion::scene::Scene;
 use crate::completion::stop::Stop;
-use crate::completion::{Attempt, Extent, Suggestion};
+use crate::completion::{Extent, Suggestion};
 use crate::engine::{self, Engine, Finish, Fork, Hypothesis, Limits, UNLIKELY};
 use crate::interrupt::Interrupt;
 
@@ -15,8 +14,8 @@ const MOST: usize = 2;
 /// Ways that are followed to find them in a line.
 const WIDTH: usize = 4;
 
-/// What the model wrote greedily, and up to [`MOST`] suggestions that differ from it and from each other, the best first.
-/// The prompt is in the cache.
+/// Up to [`MOST`] suggestions beside `first`, the model's own text, that differ from it and from each other, the likeliest
+/// first. The prompt is in the cache.
 ///
 /// # Errors
 /// When the engine fails.
@@ -24,7 +23,7 @@ pub fn write(
     scene: &Scene,
     extent: Extent,
     prompt: &Prompt,
-    greedy: &Attempt,
+    first: &str,
     limits: Limits,
     engine: &mut Engine,
     interrupt: &Interrupt,
@@ -41,29 +40,20 @@ pub fn write(
         // Half a line is none.
         Fork::Anywhere => way.finish != Finish::Deadline && way.logprob >= likeliest - UNLIKELY,
         // The model's own way is among them, cut short elsewhere perhaps.
-        Fork::Opening => {
-            let own = &greedy.raw_text;
-            own.is_empty() || !(own.starts_with(&way.text) || way.text.starts_with(own))
-        }
+        Fork::Opening => first.is_empty() || !(first.starts_with(&way.text) || way.text.starts_with(first)),
     };
-    let others: Vec<&Hypothesis> = ways.iter().filter(is_another).collect();
-    let better = match fork {
-        Fork::Anywhere => others.partition_point(|way| way.mean_logprob() > greedy.mean_logprob),
-        Fork::Opening => 0,
-    };
-    let (better, worse) = others.split_at(better);
-    let shown = |way: &&Hypothesis| {
-        let text = prompt::give_back(&prompt.held_back, &way.text)?;
-        let Hypothesis { finish, half_word, .. } = **way;
+    let as_shown = |text: &str, finish, half_word| {
+        let text = prompt::give_back(&prompt.held_back, text)?;
         postprocess::apply(&Written { scene, extent, finish, half_word }, text).ok()
     };
-    let own = greedy.suggestion.iter().map(|suggestion| suggestion.text.clone());
-    let mut texts: Vec<String> = Vec::new();
-    for text in better.iter().filter_map(shown).chain(own).chain(worse.iter().filter_map(shown)) {
-        if texts.len() <= MOST && !texts.iter().any(|known| known.trim() == text.trim()) {
+    let mut texts: Vec<String> = as_shown(first, Finish::Stop, false).into_iter().collect();
+    let known = texts.len();
+    for way in ways.iter().filter(is_another) {
+        let Some(text) = as_shown(&way.text, way.finish, way.half_word) else { continue };
+        if texts.len() < known + MOST && !texts.iter().any(|known| known.trim() == text.trim()) {
             texts.push(text);
         }
     }
     let range = scene.offset..scene.offset;
-    Ok(texts.into_iter().map(|text| Suggestion { text, range: range.clone() }).collect())
+    Ok(texts.drain(known..).map(|text| Suggestion { text, range: range.clone() }).collect())
 }

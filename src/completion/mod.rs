@@ -220,10 +220,9 @@ fn suggest(
     let mut attempt = Attempt::of(output, scene.offset, text);
     if waits && wish.trigger == Trigger::Explicit && !wish.unhurried && !interrupt.is_set() {
         let limits = Limits { time: Some(settings.budget / 2), ..limits };
-        let mut answers =
-            alternatives::write(&scene, extent, &prompt, &attempt, limits, engine, interrupt)?.into_iter();
-        attempt.suggestion = answers.next();
-        attempt.alternatives = answers.collect();
+        let first = &attempt.raw_text;
+        attempt.alternatives =
+            alternatives::write(&scene, extent, &prompt, first, limits, engine, interrupt)?;
     }
     Ok(attempt)
 }
