@@ -1,7 +1,7 @@
 """Carries weights home and turns them into GGUF files. Needs numpy alone, and torch for `.pt` files.
 
   export.py pack --weights RUN/weights.pt --kind q8|bf16 --out model.q8      on the training machine: one flat file
-  export.py mix --base base.gguf --model RUN/weights.pt --share 0.6 --out mixed.pt      0.6 of these weights, 0.4 of the base
+  export.py mix --base base.gguf --model RUN/weights.pt --share 0.6 --out mixed.pt      0.6 of these weights, 0.4 of the base, or of RUN/start.pt
   export.py gguf --base base.gguf --model model.q8 --kind Q4_0 --out model.gguf
 
 A flat file is a line of JSON (name, shape, kind of every tensor) and the raw bytes. q8 is GGUF's own Q8_0 (blocks of
@@ -52,11 +52,11 @@ def unpack(path):
 def mix(base, model, share, out):
     """A point on the line from the base to what was trained: a short run's noise is left out, what it learnt stays."""
     import torch
-    source, weights = Gguf(base), unpack(model)
-    mixed = {n: torch.from_numpy(source.tensor(n) * (1 - share) + w * share) for n, w in weights.items()}
+    source, weights = unpack(base), unpack(model)
+    mixed = {n: torch.from_numpy(source[n] * (1 - share) + w * share) for n, w in weights.items()}
     known = "token_embd.weight"  # the base knows nothing of the markers
     mixed[known][:SPECIALS] = torch.as_tensor(weights[known][:SPECIALS])
-    torch.save({n: w.bfloat16() if w.ndim > 1 else w for n, w in mixed.items()}, out)
+    torch.save(mixed, out)
 
 
 def write_gguf(base, weights, out, kind, name, ready={}):

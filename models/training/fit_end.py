@@ -4,35 +4,31 @@
 
 The probability of the end is sigmoid(h . e - log of the sum of what else could come), h the last hidden state. h and that sum depend on
 the other weights alone, so the row e is found by a convex fit over holes of data.py, each alone and under its file's name, the text after
-it first. Half of what is chosen is checked on: it prints nats of true ends and of all places before and after the fit. The row is rounded
-to Q5_0 as export.py rounds it. A few minutes on a CPU.
+it first. A fifth of what is chosen is checked on: it prints nats of true ends and of all places before and after the fit. The row is rounded
+to Q5_0 as export.py rounds it. A few minutes on a CPU; without the variables for malloc that README.md sets for training, which keep 20 GB here.
 """
 import argparse, json, random
 from pathlib import Path
 import torch
 import torch.nn.functional as F
 import model as M
-from data import FILE_SEP, FIM_END, FIM_MIDDLE, FIM_PAD, FIM_PREFIX, FIM_SUFFIX, load_tokenizer, read_shard, windows
+from data import FIM_END, FIM_PAD, load_tokenizer, read_shard
 from gguf_lite import Gguf
+from suffix import hole, prompt
 from train_cpu import rounded
 
 
 def samples(a, tok):
     """(prompt, middle) of one hole a file."""
     rng, out = random.Random(a.seed), []
-    ids = lambda text: tok.encode(text, add_special_tokens=False).ids
     for shard in sorted(Path(a.shards).glob("*.jsonl.xz")):
         files = [file for p in read_shard(shard) for file in p["files"]]
-        for file in rng.sample(files, min(a.holes, len(files))):
-            found = list(windows(file["text"], rng, 600, 480))
+        for found in (hole(file, rng) for file in rng.sample(files, min(a.holes, len(files)))):
             if found:
-                at, begin, end, stop = rng.choice(found)
-                text = file["text"]
-                prompt = [FIM_PREFIX, FIM_SUFFIX] + ids(text[end:stop]) + [FIM_MIDDLE] + ids(text[at:begin])
-                if rng.random() > a.nameless:
-                    prompt = [FILE_SEP] + ids(file["path"] + "\n") + prompt
-                out.append((prompt, ids(text[begin:end])))
-    return [(prompt, middle) for prompt, middle in out if middle and len(prompt) + len(middle) < 640]
+                path, prefix, middle, suffix = found
+                path = path if rng.random() > a.nameless else None
+                out.append((prompt(tok, path, prefix, suffix), tok.encode(middle, add_special_tokens=False).ids))
+    return [(before, middle) for before, middle in out if middle and len(before) + len(middle) < 640]
 
 
 @torch.no_grad()

@@ -15,18 +15,30 @@ from data import FILE_SEP, FIM_END, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, load_tok
 from gguf_lite import Gguf
 
 
-def holes(a):
+def hole(file, rng):
+    """(path, prefix, middle, suffix) of one hole of data.py in a file, or None."""
+    found = list(windows(file["text"], rng, 600, 480))
+    if found:
+        at, begin, end, stop = rng.choice(found)
+        return file["path"], file["text"][at:begin], file["text"][begin:end], file["text"][end:stop]
+
+
+def prompt(tok, path, prefix, suffix):
+    """Tokens up to a middle, the text after it first, under the file's name if there is one, as Foretype asks."""
+    ids = lambda text: tok.encode(text, add_special_tokens=False).ids
+    name = [FILE_SEP] + ids(path + "\n") if path else []
+    return name + [FIM_PREFIX, FIM_SUFFIX] + ids(suffix) + [FIM_MIDDLE] + ids(prefix)
+
+
+def held_out(a):
+    """Holes in the packages that training leaves out."""
     rng, out = random.Random(a.seed), []
     for shard in sorted(Path(a.shards).glob("*.jsonl.xz")):
         for p in read_shard(shard):
             if int(hashlib.sha256(p["package"].encode()).hexdigest(), 16) % 1000 < a.val_share * 1000:
-                for file in p["files"]:
-                    found = list(windows(file["text"], rng, 600, 480))
-                    if found:
-                        at, begin, end, stop = rng.choice(found)
-                        out.append((file["path"], file["text"][at:begin], file["text"][begin:end], file["text"][end:stop]))
+                out += [hole(file, rng) for file in p["files"]]
     rng.shuffle(out)
-    return [hole for hole in out if hole[3].strip()][:a.holes]
+    return [found for found in out if found and found[3].strip()][:a.holes]
 
 
 @torch.no_grad()
@@ -47,16 +59,15 @@ def main():
     a = p.parse_args()
     gguf = Gguf(a.model)
     model, tok = M.load_gguf(M.Model(M.Config.from_gguf(gguf.meta)), gguf).eval(), load_tokenizer(a.tokenizer)
-    ids = lambda text: tok.encode(text, add_special_tokens=False).ids
-    chosen = holes(a)
+    chosen = held_out(a)
     other = chosen[-1][3]
     sums = {whose: [0.0, 0.0, 0] for whose in ("its own", "none", "another's")}
     tokens = 0
     for path, prefix, middle, suffix in chosen:
-        name, prefix, middle = [FILE_SEP] + ids(path + "\n"), ids(prefix), ids(middle)
+        middle = tok.encode(middle, add_special_tokens=False).ids
         tokens += len(middle)
         for whose, text in zip(sums, (suffix, "", other)):
-            for k, value in enumerate(cost(model, name + [FIM_PREFIX, FIM_SUFFIX] + ids(text) + [FIM_MIDDLE] + prefix, middle)):
+            for k, value in enumerate(cost(model, prompt(tok, path, prefix, text), middle)):
                 sums[whose][k] += value
         other = suffix
     for whose, (text, end, ends) in sums.items():

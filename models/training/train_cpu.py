@@ -9,9 +9,10 @@ only once a step, where they average gradients. Weights are kept in float32 and 
 in the last part of the run the copies are rounded as --round-to says, as the shipped file is, so that shipping loses next
 to nothing (straight-through estimator). With --low-rank the matrices are W + B A, of which A and B are trained (LoRA,
 arXiv:2106.09685): a third less to compute; the rounded sum is what takes part, so that rounding is learnt all the same.
-The learning rate follows the clock. RUN/weights.pt is the last state, RUN/mean.pt a running mean of the last steps. On a
-quiet machine --ranks 1 --threads 2 does as well, in half the memory. --skip leaves out the batches that an earlier run
-has seen.
+The learning rate follows the clock. RUN/weights.pt is the last state, RUN/mean.pt a running mean of the last steps,
+RUN/start.pt what --spread made of the weights to start from. On a quiet machine --ranks 1 --threads 2 does as well, in
+half the memory. --skip leaves out the batches that an earlier run has seen. With --alone nothing looks back past the end of a middle, so that each sample is read as Foretype asks: by itself,
+with at most other files before it.
 """
 import argparse, json, math, os, time
 from datetime import datetime
@@ -54,8 +55,8 @@ def block_forward(x, an, wq, wk, wv, wo, fn, wg, wu, wd, cos, sin, mask, eps, he
     parts = []
     for i in range(0, t, BLOCK):
         n, e = min(BLOCK, t - i), min(i + BLOCK, t)
-        s = torch.bmm(q[:, :, :, i:e].reshape(b * kv, g * n, dim), k[:, :, :e]).view(b * kv, g, n, e)
-        p = torch.softmax(s.float() * dim ** -0.5 + mask[i:e, :e], -1).to(x.dtype)
+        s = torch.bmm(q[:, :, :, i:e].reshape(b * kv, g * n, dim), k[:, :, :e]).view(b, kv, g, n, e)
+        p = torch.softmax(s.float() * dim ** -0.5 + mask[:, None, None, i:e, :e], -1).to(x.dtype)
         parts.append(torch.bmm(p.view(b * kv, g * n, e), v[:, :e]).view(b, kv, g, n, dim))
     y = torch.cat(parts, 3).permute(0, 3, 1, 2, 4).reshape(b, t, d)
     x = x + linear(y, wo)
@@ -122,6 +123,9 @@ class Worker:
         if a.spread:
             at_random = torch.Generator().manual_seed(a.seed)
             self.master = {n: spread(w, self.bits, at_random) if self.is_coarse(n, w) else w for n, w in self.master.items()}
+            if not rank:
+                Path(a.out).mkdir(parents=True, exist_ok=True)
+                torch.save(self.master, Path(a.out) / "start.pt")
         kind = getattr(torch, a.type)
         self.work = {n: torch.empty_like(w, dtype=kind if w.ndim > 1 else torch.float32) for n, w in self.master.items()}
         self.fixed = {}
@@ -156,7 +160,7 @@ class Worker:
         seq, half = self.data.seq, self.c.d // self.c.heads // 2
         angle = torch.arange(seq).float()[:, None] * self.c.rope_base ** (-torch.arange(half).float() / half)
         self.cos, self.sin = angle.cos()[:, None], angle.sin()[:, None]
-        self.mask = torch.full((seq, seq), float("-inf")).triu(1)
+        self.mask = torch.full((1, seq, seq), float("-inf")).triu(1)
         self.block = torch.compile(block_forward, dynamic=False) if a.compile else block_forward
         self.softmax_loss = torch.compile(M.softmax_loss) if a.compile else M.softmax_loss
         self.rng = torch.Generator().manual_seed(a.seed * 1000 + rank + 7919 * self.step)
@@ -184,11 +188,18 @@ class Worker:
         w = self.work
         return (w[name], w[name + ".a"], w[name + ".b"]) if name + ".a" in w else w[name]
 
+    def visible(self, ids):
+        """What is added to attention's scores: nothing looks ahead and, with --alone, past the end of an earlier middle."""
+        if not self.a.alone:
+            return self.mask
+        ended = (ids == FIM_END).cumsum(1) - (ids == FIM_END).long()
+        return self.mask.masked_fill(ended[:, :, None] != ended[:, None], float("-inf"))
+
     def hidden(self, ids):
-        w = self.work
+        w, mask = self.work, self.visible(ids)
         x = F.embedding(ids, w[EMBEDDING])
         for i in range(self.c.layers):
-            x = self.block(x, *(self.operand(f"blk.{i}.{n}.weight") for n in NAMES), self.cos, self.sin, self.mask, self.c.eps, self.c.heads, self.c.kv_heads)
+            x = self.block(x, *(self.operand(f"blk.{i}.{n}.weight") for n in NAMES), self.cos, self.sin, mask, self.c.eps, self.c.heads, self.c.kv_heads)
         return rms_norm(x, w["output_norm.weight"], self.c.eps)
 
     def losses(self, ids, cls, train):
@@ -332,6 +343,7 @@ def main(rank=None):
     p.add_argument("--resume", action="store_true")
     p.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     p.add_argument("--spread", action="store_true", help="the weights come from a rounded file: let them round to the same, and move at once")
+    p.add_argument("--alone", action="store_true", help="a sample does not see those before it in its sequence")
     p.add_argument("--type", choices=["bfloat16", "float32"], default="bfloat16")
     p.add_argument("--round-to", choices=["Q4_0", "Q5_0"], default="Q5_0")
     for name, default in dict(low_rank=0, threads=1, skip=0, ranks=2, steps=0, lr=4e-4, wd=0.01, clip=1.0, warmup=0.02, hold=0.3, batch=24, micro=12, chunk=128, middle_weight=2.0, end_weight=2.0,
