@@ -11,8 +11,8 @@ to nothing (straight-through estimator). With --low-rank the matrices are W + B 
 arXiv:2106.09685): a third less to compute; the rounded sum is what takes part, so that rounding is learnt all the same.
 The learning rate follows the clock. RUN/weights.pt is the last state, RUN/mean.pt a running mean of the last steps,
 RUN/start.pt what --spread made of the weights to start from. On a quiet machine --ranks 1 --threads 2 does as well, in
-half the memory. --skip leaves out the batches that an earlier run has seen. With --alone nothing looks back past the end of a middle, so that each sample is read as Foretype asks: by itself,
-with at most other files before it.
+half the memory. --skip leaves out the batches that an earlier run has seen. With --alone nothing looks back past the end of
+a middle, so that each sample is read as Foretype asks: by itself, with at most other files before it.
 """
 import argparse, json, math, os, time
 from datetime import datetime
@@ -123,7 +123,7 @@ class Worker:
         if a.spread:
             at_random = torch.Generator().manual_seed(a.seed)
             self.master = {n: spread(w, self.bits, at_random) if self.is_coarse(n, w) else w for n, w in self.master.items()}
-            if not rank:
+            if not rank and not a.resume:
                 Path(a.out).mkdir(parents=True, exist_ok=True)
                 torch.save(self.master, Path(a.out) / "start.pt")
         kind = getattr(torch, a.type)
