@@ -89,6 +89,8 @@ impl Ledger {
             self.roll_back(0);
             self.slots[slot].used = 0;
         }
+        // The next text goes there, so that the others' memory stays untouched.
+        self.select(0);
     }
 
     /// Read tokens and return the logits after the last. What was read before an interrupt stays.

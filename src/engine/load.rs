@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use candle_core::Device;
 use etcetera::BaseStrategy;
 
@@ -39,11 +39,17 @@ impl Engine {
             Ops::Kernels(kernels) => kernels.threads(),
             Ops::Candle(_) => 1,
         };
-        let (weights, mut shape, tokenizer) = open(files)?;
+        let (weights, mut shape) = open(files)?;
         shape.kv_cache = files.manifest.kv_cache;
         let folder = packed_folder();
-        let decoder = Decoder::load_packed(&weights, shape, ops, CAPACITY, folder.as_deref(), progress)?;
-        let mut engine = Self::with_network(Box::new(decoder), tokenizer, files.manifest.clone());
+        // Neither needs the other, and a warm start takes as long for the one as for the other.
+        let (tokenizer, decoder) = std::thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| tokenizer(files, &weights));
+            let decoder = Decoder::load_packed(&weights, shape, ops, CAPACITY, folder.as_deref(), progress);
+            (tokenizer.join(), decoder)
+        });
+        let tokenizer = tokenizer.map_err(|_| anyhow!("the tokenizer cannot be made"))??;
+        let mut engine = Self::with_network(Box::new(decoder?), tokenizer, files.manifest.clone());
         engine.threads = threads;
         engine.measure()?;
         Ok(engine)
@@ -55,7 +61,7 @@ impl Engine {
         let prompt = self.tokenize(SAMPLE);
         self.follow(prompt.get(..1).unwrap_or_default(), 1)?;
         self.ledger.forget();
-        let limits = Limits { max_tokens: 3, time: None };
+        let limits = Limits { max_tokens: 2, time: None };
         self.run(Prompt::of(&prompt), limits, &Interrupt::new(), &mut |_| Flow::Continue)?;
         self.ledger.forget();
         Ok(())
@@ -67,14 +73,10 @@ fn packed_folder() -> Option<PathBuf> {
     etcetera::choose_base_strategy().ok().map(|folders| folders.cache_dir().join("foretype").join("packed"))
 }
 
-fn open(files: &ModelFiles) -> anyhow::Result<(Weights, Shape, Tokenizer)> {
+fn open(files: &ModelFiles) -> anyhow::Result<(Weights, Shape)> {
     let paths = match &files.weights {
         WeightsSource::Files(paths) => paths,
-        WeightsSource::Static(bytes) => {
-            let file = GgufFile::embedded(bytes)?;
-            let (shape, tokenizer) = (Shape::of_gguf(&file)?, Tokenizer::from_gguf(&file)?);
-            return Ok((Weights::Gguf(file), shape, tokenizer));
-        }
+        WeightsSource::Static(bytes) => return of_gguf(GgufFile::embedded(bytes)?),
     };
     let Some(first) = paths.first() else { bail!("the model {} has no weights", files.manifest.name) };
     let is = |path: &Path, ending: &str| path.extension().is_some_and(|extension| extension == ending);
@@ -83,21 +85,26 @@ fn open(files: &ModelFiles) -> anyhow::Result<(Weights, Shape, Tokenizer)> {
             .config
             .as_deref()
             .context("safetensors weights need the model's config.json beside them")?;
-        let tokenizer =
-            files.tokenizer.as_deref().context("safetensors weights need tokenizer.json beside them")?;
         let weights = Weights::Safetensors(SafetensorsFiles::open(paths)?);
-        return Ok((weights, Shape::of_checkpoint(config)?, Tokenizer::from_json(tokenizer)?));
+        return Ok((weights, Shape::of_checkpoint(config)?));
     }
     if paths.len() > 1 {
         bail!("GGUF weights in several files are not supported; merge them with llama-gguf-split --merge");
     }
-    let file = GgufFile::open(first)?;
+    of_gguf(GgufFile::open(first)?)
+}
+
+fn of_gguf(file: GgufFile) -> anyhow::Result<(Weights, Shape)> {
     let shape = Shape::of_gguf(&file)?;
-    let tokenizer = match &files.tokenizer {
-        Some(path) => Tokenizer::from_json(path)?,
-        None => Tokenizer::from_gguf(&file)?,
-    };
-    Ok((Weights::Gguf(file), shape, tokenizer))
+    Ok((Weights::Gguf(file), shape))
+}
+
+fn tokenizer(files: &ModelFiles, weights: &Weights) -> anyhow::Result<Tokenizer> {
+    match (&files.tokenizer, weights) {
+        (Some(path), _) => Tokenizer::from_json(path),
+        (None, Weights::Gguf(file)) => Tokenizer::from_gguf(file),
+        (None, Weights::Safetensors(_)) => bail!("safetensors weights need tokenizer.json beside them"),
+    }
 }
 
 fn choose_ops(choice: DeviceChoice, threads: Option<usize>) -> anyhow::Result<Ops> {

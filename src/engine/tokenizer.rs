@@ -42,14 +42,14 @@ impl Tokenizer {
                 "the GGUF file's tokenizer is of the kind {kind}; put the model's tokenizer.json beside it"
             );
         }
-        let tokens = file.texts("tokenizer.ggml.tokens")?;
+        let tokens: Vec<&str> = file.texts("tokenizer.ggml.tokens")?.collect::<anyhow::Result<_>>()?;
         let types = file.numbers("tokenizer.ggml.token_type").unwrap_or_else(|_| vec![1; tokens.len()]);
         let is_marker = |id: usize| matches!(types.get(id), Some(&CONTROL | &USER_DEFINED));
         let merges = file
             .texts("tokenizer.ggml.merges")?
-            .into_iter()
             .map(|merge| {
-                let (left, right) = merge.split_once(' ').context("a merge of the tokenizer has one part")?;
+                let (left, right) =
+                    merge?.split_once(' ').context("a merge of the tokenizer has one part")?;
                 Ok((left.to_owned(), right.to_owned()))
             })
             .collect::<anyhow::Result<Vec<_>>>()?;

@@ -13,7 +13,9 @@
 //! Passes are the tasks' currency. The first tasks take large shares and the last ones small, so that there are few to
 //! take and the threads still end together.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::slice;
 
 use anyhow::{Result, ensure};
 
@@ -260,10 +262,10 @@ impl<'a> Product<'a> {
             // whole groups, so a partial one goes through `edge`, which has room for the largest tile.
             unsafe {
                 let out = self.out.get().add(first_token * self.out_width + column + first_row);
-                let mut edge = Sums([0.0; MAX_TOKENS * MAX_GROUPS * LANES]);
+                let mut edge = Sums::room();
                 let width = groups * LANES;
                 let (target, target_stride) =
-                    if is_whole { (out, self.out_width) } else { (edge.0.as_mut_ptr(), width) };
+                    if is_whole { (out, self.out_width) } else { (edge.start(), width) };
                 let operands = |matrix: &PackedMatrix, out, out_stride| Tile {
                     weights: matrix.as_bytes().as_ptr().add(first_group * matrix.group_bytes),
                     group_stride: matrix.group_bytes,
@@ -282,19 +284,23 @@ impl<'a> Product<'a> {
                     Purpose::Store => multiply(matrix, &main),
                     Purpose::Add => {
                         if !is_whole {
+                            target.write_bytes(0, tokens * width);
                             copy_rows(out, self.out_width, target, target_stride, tokens, rows);
                         }
                         (main.start, main.start_stride) = (target, target_stride);
                         multiply(matrix, &main);
                     }
                     Purpose::Gate => {
-                        let (mut gates, mut values) = (edge, edge);
+                        let mut values = Sums::room();
+                        let (gates, values) = (edge.start(), values.start());
                         let up = self.matrices[1];
-                        multiply(matrix, &operands(matrix, gates.0.as_mut_ptr(), width));
-                        multiply(up, &operands(up, values.0.as_mut_ptr(), width));
+                        multiply(matrix, &operands(matrix, gates, width));
+                        multiply(up, &operands(up, values, width));
                         let count = tokens * width;
-                        (self.kernels.routines.swiglu)(&mut gates.0[..count], &values.0[..count]);
-                        copy_rows(gates.0.as_ptr(), width, out, self.out_width, tokens, rows);
+                        let (first, second) =
+                            (slice::from_raw_parts_mut(gates, count), slice::from_raw_parts(values, count));
+                        (self.kernels.routines.swiglu)(first, second);
+                        copy_rows(gates, width, out, self.out_width, tokens, rows);
                         continue;
                     }
                 }
@@ -306,10 +312,19 @@ impl<'a> Product<'a> {
     }
 }
 
-/// Room for the sums of the largest tile.
-#[derive(Clone, Copy)]
+/// Room for the sums of the largest tile; a product writes it before it is read.
 #[repr(align(64))]
-struct Sums([f32; MAX_TOKENS * MAX_GROUPS * LANES]);
+struct Sums([MaybeUninit<f32>; MAX_TOKENS * MAX_GROUPS * LANES]);
+
+impl Sums {
+    fn room() -> Self {
+        Self([const { MaybeUninit::uninit() }; MAX_TOKENS * MAX_GROUPS * LANES])
+    }
+
+    fn start(&mut self) -> *mut f32 {
+        self.0.as_mut_ptr().cast()
+    }
+}
 
 /// Copies the first `rows` values of each token.
 ///

@@ -1,20 +1,23 @@
-//! GGUF files: metadata, and tensors as slices of the mapped file. The header is parsed by candle.
+//! GGUF files: metadata, and tensors as slices of the mapped file.
+
+mod header;
 
 use std::borrow::Cow;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use candle_core::quantized::gguf_file::{Content, Value};
 
+use crate::kernels::SourceKind;
 use crate::model::source::Bytes;
-use crate::model::weights::{Raw, source_kind};
+use crate::model::weights::Raw;
+
+use header::{Header, List, TensorInfo, Value};
 
 /// An open GGUF file.
 pub struct GgufFile {
     path: PathBuf,
     bytes: Bytes,
-    content: Content,
+    header: Header,
 }
 
 impl GgufFile {
@@ -35,16 +38,13 @@ impl GgufFile {
     }
 
     fn parse(path: &Path, bytes: Bytes) -> anyhow::Result<Self> {
-        let mut header = Header { bytes: Cursor::new(&bytes[..]), since_alignment: None };
-        let content = Content::read(&mut header).map_err(|error| {
-            // Candle appends a backtrace when RUST_BACKTRACE is set; users want the first line.
-            let error = error.to_string().lines().next().unwrap_or_default().to_owned();
+        let header = Header::read(&bytes).map_err(|error| {
             anyhow!(
-                "{} is not a readable GGUF file ({error}); fetch it again or choose another",
+                "{} is not a readable GGUF file ({error:#}); fetch it again or choose another",
                 path.display()
             )
         })?;
-        Ok(Self { path: path.to_owned(), bytes, content })
+        Ok(Self { path: path.to_owned(), bytes, header })
     }
 
     /// `general.architecture`: "llama", "qwen2"…
@@ -55,17 +55,18 @@ impl GgufFile {
         self.text("general.architecture")
     }
 
-    /// A metadata value.
-    ///
-    /// # Errors
-    /// When it is missing.
-    pub fn value(&self, key: &str) -> anyhow::Result<&Value> {
-        self.find_value(key).with_context(|| format!("{} says nothing of {key}", self.path.display()))
+    fn value(&self, key: &str) -> anyhow::Result<&Value> {
+        self.header
+            .metadata
+            .get(key)
+            .with_context(|| format!("{} says nothing of {key}", self.path.display()))
     }
 
-    /// A metadata value, if it is there.
-    pub fn find_value(&self, key: &str) -> Option<&Value> {
-        self.content.metadata.get(key)
+    fn list(&self, key: &str) -> anyhow::Result<&List> {
+        match self.value(key)? {
+            Value::List(list) => Ok(list),
+            _ => bail!("{key} is not a list"),
+        }
     }
 
     /// A metadata value that is a text.
@@ -74,8 +75,8 @@ impl GgufFile {
     /// When it is missing or something else.
     pub fn text(&self, key: &str) -> anyhow::Result<&str> {
         match self.value(key)? {
-            Value::String(text) => Ok(text),
-            other => bail!("{key} is {:?}, not a text", other.value_type()),
+            Value::Text(range) => header::text(&self.bytes, range),
+            _ => bail!("{key} is not a text"),
         }
     }
 
@@ -84,14 +85,11 @@ impl GgufFile {
     /// # Errors
     /// When it is missing, negative, or something else.
     pub fn number(&self, key: &str) -> anyhow::Result<usize> {
-        let number = match self.value(key)? {
-            Value::I8(value) => i64::from(*value),
-            Value::I16(value) => i64::from(*value),
-            Value::I32(value) => i64::from(*value),
-            Value::I64(value) => *value,
-            other => i64::try_from(other.to_u64().map_err(|_| anyhow!("{key} is not a whole number"))?)?,
-        };
-        usize::try_from(number).with_context(|| format!("{key} is {number}"))
+        match self.value(key)? {
+            Value::Unsigned(number) => usize::try_from(*number).with_context(|| format!("{key} is {number}")),
+            Value::Signed(number) => usize::try_from(*number).with_context(|| format!("{key} is {number}")),
+            _ => bail!("{key} is not a whole number"),
+        }
     }
 
     /// A metadata value that is a number with a fraction.
@@ -100,9 +98,8 @@ impl GgufFile {
     /// When it is missing or something else.
     pub fn fraction(&self, key: &str) -> anyhow::Result<f64> {
         match self.value(key)? {
-            Value::F32(value) => Ok(f64::from(*value)),
-            Value::F64(value) => Ok(*value),
-            other => bail!("{key} is {:?}, not a fraction", other.value_type()),
+            Value::Fraction(value) => Ok(*value),
+            _ => bail!("{key} is not a fraction"),
         }
     }
 
@@ -110,15 +107,9 @@ impl GgufFile {
     ///
     /// # Errors
     /// When it is missing or something else.
-    pub fn texts(&self, key: &str) -> anyhow::Result<Vec<&str>> {
-        let Value::Array(values) = self.value(key)? else { bail!("{key} is not a list") };
-        values
-            .iter()
-            .map(|value| match value {
-                Value::String(text) => Ok(text.as_str()),
-                other => bail!("{key} holds {:?}, not texts", other.value_type()),
-            })
-            .collect()
+    pub fn texts(&self, key: &str) -> anyhow::Result<impl ExactSizeIterator<Item = anyhow::Result<&str>>> {
+        let texts = self.list(key)?.texts(&self.bytes);
+        texts.with_context(|| format!("{key} is a list, but not of texts"))
     }
 
     /// A metadata value that is a list of whole numbers.
@@ -126,15 +117,8 @@ impl GgufFile {
     /// # Errors
     /// When it is missing or something else.
     pub fn numbers(&self, key: &str) -> anyhow::Result<Vec<i64>> {
-        let Value::Array(values) = self.value(key)? else { bail!("{key} is not a list") };
-        values
-            .iter()
-            .map(|value| match value {
-                Value::I32(value) => Ok(i64::from(*value)),
-                Value::U32(value) => Ok(i64::from(*value)),
-                other => bail!("{key} holds {:?}, not whole numbers", other.value_type()),
-            })
-            .collect()
+        let numbers = self.list(key)?.numbers(&self.bytes);
+        numbers.with_context(|| format!("{key} is a list, but not of whole numbers"))
     }
 
     /// The whole file.
@@ -144,53 +128,52 @@ impl GgufFile {
 
     /// See [`crate::model::weights::Weights::find`].
     pub(super) fn find(&self, name: &str) -> anyhow::Result<Option<Raw<'_>>> {
-        let Some(info) = self.content.tensor_infos.get(name) else { return Ok(None) };
-        let (rows, cols) = match info.shape.dims() {
-            [cols] => (1, *cols),
-            [rows, cols] => (*rows, *cols),
-            other => bail!("the tensor {name} has {} dimensions", other.len()),
+        let Some(info) = self.header.tensors.get(name) else { return Ok(None) };
+        let (rows, cols) = match info.dimensions[..] {
+            [cols] => (1, cols),
+            [cols, rows] => (rows, cols),
+            _ => bail!("the tensor {name} has {} dimensions", info.dimensions.len()),
         };
-        let elements = rows.checked_mul(cols).with_context(|| format!("the tensor {name} is too large"))?;
-        let block = info.ggml_dtype.block_size();
+        let (rows, cols) = (usize::try_from(rows)?, usize::try_from(cols)?);
+        let kind = source_kind(info.kind)?;
+        let block = kind.block().0;
         if cols % block != 0 {
             bail!("the tensor {name} has rows of {cols} values, not a multiple of {block}");
         }
-        let size = (elements / block).checked_mul(info.ggml_dtype.type_size());
-        let start = self.content.tensor_data_offset.saturating_add(info.offset);
-        let bytes = usize::try_from(start)
-            .ok()
-            .and_then(|start| self.bytes.get(start..start.checked_add(size?)?))
+        let elements = rows.checked_mul(cols).with_context(|| format!("the tensor {name} is too large"))?;
+        let bytes = self
+            .slice(info, kind, elements)
             .with_context(|| format!("{} ends inside {name}; fetch it again", self.path.display()))?;
-        Ok(Some(Raw { kind: source_kind(info.ggml_dtype)?, rows, cols, bytes: Cow::Borrowed(bytes) }))
+        Ok(Some(Raw { kind, rows, cols, bytes: Cow::Borrowed(bytes) }))
+    }
+
+    fn slice(&self, info: &TensorInfo, kind: SourceKind, elements: usize) -> Option<&[u8]> {
+        let start = usize::try_from(self.header.data.checked_add(info.offset)?).ok()?;
+        self.bytes.get(start..start.checked_add(kind.bytes(elements)?)?)
     }
 }
 
-/// The bytes as candle reads them. It divides by the alignment that a file states, so one of zero ends the reading here.
-struct Header<'a> {
-    bytes: Cursor<&'a [u8]>,
-    /// Reads since the alignment's key: its type comes next, then its value.
-    since_alignment: Option<usize>,
-}
-
-impl Read for Header<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.bytes.read(buffer)?;
-        // Candle takes zeros off the end of a key.
-        let length = buffer.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        self.since_alignment = match self.since_alignment {
-            _ if &buffer[..length] == b"general.alignment" => Some(0),
-            Some(0) => Some(1),
-            Some(_) if length == 0 => return Err(io::Error::other("an alignment of zero")),
-            _ => None,
-        };
-        Ok(count)
-    }
-}
-
-impl Seek for Header<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.bytes.seek(to)
-    }
+/// The kernels' name of the GGML format with this number.
+///
+/// # Errors
+/// For formats that have no kernels.
+fn source_kind(number: u32) -> anyhow::Result<SourceKind> {
+    Ok(match number {
+        0 => SourceKind::F32,
+        1 => SourceKind::F16,
+        2 => SourceKind::Q4_0,
+        3 => SourceKind::Q4_1,
+        6 => SourceKind::Q5_0,
+        7 => SourceKind::Q5_1,
+        8 => SourceKind::Q8_0,
+        12 => SourceKind::Q4K,
+        13 => SourceKind::Q5K,
+        14 => SourceKind::Q6K,
+        30 => SourceKind::BF16,
+        other => {
+            bail!("weights in GGML's format {other} are not supported; use a Q4_0, Q4_K_M, Q8_0 or F16 file")
+        }
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use candle_core::quantized::GgmlDType;
 
 use crate::kernels::SourceKind;
@@ -64,27 +64,6 @@ impl Raw<'_> {
         crate::kernels::dequantize(self.kind, &self.bytes, &mut values)?;
         Ok(values)
     }
-}
-
-/// The kernels' name of a GGML format.
-///
-/// # Errors
-/// For formats that have no kernels.
-pub fn source_kind(dtype: GgmlDType) -> anyhow::Result<SourceKind> {
-    Ok(match dtype {
-        GgmlDType::F32 => SourceKind::F32,
-        GgmlDType::F16 => SourceKind::F16,
-        GgmlDType::BF16 => SourceKind::BF16,
-        GgmlDType::Q4_0 => SourceKind::Q4_0,
-        GgmlDType::Q4_1 => SourceKind::Q4_1,
-        GgmlDType::Q5_0 => SourceKind::Q5_0,
-        GgmlDType::Q5_1 => SourceKind::Q5_1,
-        GgmlDType::Q8_0 => SourceKind::Q8_0,
-        GgmlDType::Q4K => SourceKind::Q4K,
-        GgmlDType::Q5K => SourceKind::Q5K,
-        GgmlDType::Q6K => SourceKind::Q6K,
-        other => bail!("weights in {other:?} are not supported; use a Q4_0, Q4_K_M, Q8_0 or F16 file"),
-    })
 }
 
 /// GGML's name of a format of the kernels.

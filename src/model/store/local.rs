@@ -1,5 +1,6 @@
 //! Models that the user names by a path: a GGUF file, or a folder with safetensors.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -35,8 +36,9 @@ pub fn open(path: &Path) -> anyhow::Result<ModelFiles> {
         bail!("there is no model file {}; check the path, or see `foretype models list`", path.display());
     }
     let file = GgufFile::open(path)?;
-    let vocabulary = file.texts("tokenizer.ggml.tokens").unwrap_or_default();
-    let has = |marker: &str| vocabulary.contains(&marker);
+    let vocabulary: HashSet<&str> =
+        file.texts("tokenizer.ggml.tokens").into_iter().flatten().filter_map(Result::ok).collect();
+    let has = |marker: &str| vocabulary.contains(marker);
     let beside = path.with_file_name("tokenizer.json");
     let context = Shape::of_gguf(&file)?.context;
     let family = file.architecture()?.to_owned();

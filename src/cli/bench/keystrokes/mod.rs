@@ -26,7 +26,6 @@ use serde_json::{Value, json};
 
 use crate::cli::{Global, loading, tell};
 use crate::engine;
-use crate::model::manifest::FimOrder;
 use crate::model::source::WeightsSource;
 
 use document::Document;
@@ -78,10 +77,7 @@ pub struct Arguments {
 pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let traces = traces(arguments)?;
     let settings = global.settings();
-    let files = loading::files(&settings.model)?;
-    let suffix_first =
-        files.manifest.fim.as_ref().is_some_and(|fim| fim.order == FimOrder::SuffixPrefixMiddle);
-    let weights = files.weights;
+    let weights = loading::files(&settings.model)?.weights;
     let threads = settings.threads.unwrap_or_else(engine::default_threads);
     let mut ours = Ours::start(arguments.server.as_deref(), global)?;
     let mut peer = match &arguments.peer {
@@ -90,10 +86,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 (Some(path), _) => PeerWeights::File(path.clone()),
                 (None, weights) => PeerWeights::of(weights)?,
             };
-            Some(LlamaVim::new(
-                Server::start(program, weights.path(), threads, suffix_first)?,
-                arguments.seed,
-            ))
+            Some(LlamaVim::new(Server::start(program, weights.path(), threads)?, arguments.seed))
         }
         None => None,
     };

@@ -19,12 +19,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Start it and wait until the weights are loaded. Weights that want the suffix first are asked that way: then what it
-    /// holds of a prompt outlasts a key, and in the other order it would not.
+    /// Start it and wait until the weights are loaded.
     ///
     /// # Errors
     /// When it does not start or does not become ready.
-    pub fn start(program: &Path, weights: &Path, threads: usize, suffix_first: bool) -> anyhow::Result<Self> {
+    pub fn start(program: &Path, weights: &Path, threads: usize) -> anyhow::Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let child = Command::new(program)
             .arg("--model")
@@ -42,7 +41,6 @@ impl Server {
                 "--cache-reuse",
                 "256",
             ])
-            .args(suffix_first.then_some("--spm-infill"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
