@@ -13,6 +13,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use crate::model::gguf::GgufFile;
 
+use pieces::Pieces;
 pub use pieces::TextStream;
 
 /// GGUF's types of tokens that stand for themselves and are no text.
@@ -24,7 +25,7 @@ pub struct Tokenizer {
     /// Without added tokens, so that a marker in a user's file is text.
     plain: tokenizers::Tokenizer,
     /// The bytes that each token stands for; empty for markers.
-    pieces: Vec<Box<[u8]>>,
+    pieces: Pieces,
     markers: HashMap<String, u32>,
     /// Tokens after which a text is over.
     ends: Vec<u32>,
@@ -119,7 +120,7 @@ impl Tokenizer {
             pieces[token.id as usize] = Box::default();
             markers.insert(token.content, token.id);
         }
-        Ok(Self::assemble(plain, pieces, markers, None))
+        Ok(Self::assemble(plain, pieces.into_iter().collect(), markers, None))
     }
 
     /// A tokenizer for which every byte is a token, and these markers are tokens beside them.
@@ -141,7 +142,7 @@ impl Tokenizer {
 
     fn assemble(
         plain: tokenizers::Tokenizer,
-        pieces: Vec<Box<[u8]>>,
+        pieces: Pieces,
         markers: HashMap<String, u32>,
         end: Option<u32>,
     ) -> Self {
@@ -188,7 +189,7 @@ impl Tokenizer {
 
     /// The bytes of a token; empty for markers and unknown ids.
     pub fn piece(&self, token: u32) -> &[u8] {
-        self.pieces.get(token as usize).map_or(&[], |piece| piece)
+        self.pieces.get(token)
     }
 
     /// Text of these tokens, broken characters replaced.

@@ -197,11 +197,11 @@ fn write(
     Ok(())
 }
 
-/// The key of weights: their length, and a kilobyte at each of a hundred places and more. Weights that were trained
+/// The key of weights: their length, and a kilobyte at each of thirty places and more. Weights that were trained
 /// further differ nearly everywhere; a whole hash would cost more than all the rest of a start.
 fn key<'a>(files: impl Iterator<Item = &'a [u8]>) -> Key {
     // Few: each place that is read brings the pages around it into memory.
-    const PLACES: usize = 128;
+    const PLACES: usize = 32;
     const LENGTH: usize = 1024;
     let mut hash = Sha256::new();
     for bytes in files {

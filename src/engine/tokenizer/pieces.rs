@@ -18,17 +18,65 @@ pub fn sentence_piece(token: &str) -> Box<[u8]> {
     }
 }
 
-/// The byte that a character of GPT-2's table stands for. Printable Latin-1 stands for itself; the 68 others follow
-/// from U+0100 on, in their order.
+/// The byte that a character of GPT-2's table stands for. Printable Latin-1 stands for itself; the others follow from
+/// U+0100 on, in their order.
 fn byte_of(character: char) -> Option<u8> {
+    const OTHERS: [u8; 68] = others();
     let code = u32::from(character);
-    let stands_for_itself = |code: u32| matches!(code, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
     match code {
         _ if stands_for_itself(code) => Some(code as u8),
-        0x100..=0x143 => {
-            (0..=255u8).filter(|byte| !stands_for_itself(u32::from(*byte))).nth(code as usize - 0x100)
-        }
+        0x100.. => OTHERS.get(code as usize - 0x100).copied(),
         _ => None,
+    }
+}
+
+const fn stands_for_itself(code: u32) -> bool {
+    matches!(code, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff)
+}
+
+const fn others() -> [u8; 68] {
+    let (mut table, mut count, mut byte) = ([0; 68], 0, 0);
+    while byte < 256 {
+        if !stands_for_itself(byte) {
+            table[count] = byte as u8;
+            count += 1;
+        }
+        byte += 1;
+    }
+    table
+}
+
+/// The bytes of all tokens of a vocabulary, in one piece of memory.
+#[derive(Default)]
+pub struct Pieces {
+    bytes: Vec<u8>,
+    /// Where each token's bytes end.
+    ends: Vec<u32>,
+}
+
+impl Pieces {
+    /// The bytes of a token; none of one that is not there.
+    pub fn get(&self, token: u32) -> &[u8] {
+        let token = token as usize;
+        let Some(&end) = self.ends.get(token) else { return &[] };
+        let start = token.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start as usize..end as usize]
+    }
+
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+}
+
+impl FromIterator<Box<[u8]>> for Pieces {
+    fn from_iter<I: IntoIterator<Item = Box<[u8]>>>(pieces: I) -> Self {
+        let mut all = Self::default();
+        for piece in pieces {
+            all.bytes.extend_from_slice(&piece);
+            all.ends.push(all.bytes.len() as u32);
+        }
+        all
     }
 }
 
