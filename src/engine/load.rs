@@ -42,7 +42,7 @@ impl Engine {
         let (weights, mut shape) = open(files)?;
         shape.kv_cache = files.manifest.kv_cache;
         let folder = packed_folder();
-        // Neither needs the other, and a warm start takes as long for the one as for the other.
+        // Neither needs the other.
         let (tokenizer, decoder) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| tokenizer(files, &weights));
             let decoder = Decoder::load_packed(&weights, shape, ops, CAPACITY, folder.as_deref(), progress);
