@@ -21,6 +21,10 @@ const WEIGHT_BYTES: usize = 256 << 20;
 /// Formats whose packed forms have 4 bits, 4 bits with minima, 5 bits and 8 bits.
 const KINDS: [SourceKind; 4] = [SourceKind::Q4_0, SourceKind::Q4_1, SourceKind::Q5_0, SourceKind::Q8_0];
 
+/// Those whose blocks of 256 do not divide the default model's widths: packed as 4 bits with nested scales, 5 bits with
+/// minima, and 6 bits.
+const KINDS_OF_256: [SourceKind; 3] = [SourceKind::Q4K, SourceKind::Q5K, SourceKind::Q6K];
+
 fn main() {
     divan::main();
 }
@@ -60,12 +64,12 @@ fn at_each_level(tokens: &[usize]) -> Vec<Tokens> {
     tokens.iter().flat_map(|&tokens| levels().map(move |level| Tokens { tokens, level })).collect()
 }
 
-fn cases(tokens: &[usize]) -> Vec<Case> {
+fn cases(kinds: &[SourceKind], tokens: &[usize]) -> Vec<Case> {
     let of_kind = |kind| {
         let case = move |Tokens { tokens, level }| Case { kind, tokens, level };
         at_each_level(tokens).into_iter().map(case)
     };
-    KINDS.into_iter().flat_map(of_kind).collect()
+    kinds.iter().copied().flat_map(of_kind).collect()
 }
 
 fn kernels(level: Level) -> Arc<Kernels> {
@@ -120,21 +124,21 @@ fn bench_product(
         });
 }
 
-#[divan::bench(args = cases(&[1, 2, 4, 8, 128]), max_time = 0.3)]
+#[divan::bench(args = cases(&KINDS, &[1, 2, 4, 8, 128]), max_time = 0.3)]
 fn product_576x576(bencher: Bencher, case: Case) {
     bench_product(bencher, case, (576, 576), 1, |kernels, matrices, x, out| {
         multiply(kernels, &[&matrices[0]], x.into(), out).unwrap();
     });
 }
 
-#[divan::bench(args = cases(&[1, 2, 4, 8, 128]), max_time = 0.3)]
+#[divan::bench(args = cases(&KINDS, &[1, 2, 4, 8, 128]), max_time = 0.3)]
 fn product_gated_1536x576(bencher: Bencher, case: Case) {
     bench_product(bencher, case, (1536, 576), 2, |kernels, matrices, x, out| {
         multiply_gated(kernels, &matrices[0], &matrices[1], x.into(), out).unwrap();
     });
 }
 
-#[divan::bench(args = cases(&[1, 2, 4, 8, 128]), max_time = 0.3)]
+#[divan::bench(args = cases(&KINDS, &[1, 2, 4, 8, 128]), max_time = 0.3)]
 fn product_added_576x1536(bencher: Bencher, case: Case) {
     bench_product(bencher, case, (576, 1536), 1, |kernels, matrices, x, out| {
         out.fill(0.0);
@@ -143,9 +147,17 @@ fn product_added_576x1536(bencher: Bencher, case: Case) {
 }
 
 /// The head, which is never asked for many tokens at once.
-#[divan::bench(args = cases(&[1, 2, 4, 8]), max_time = 0.3)]
+#[divan::bench(args = cases(&KINDS, &[1, 2, 4, 8]), max_time = 0.3)]
 fn product_49152x576(bencher: Bencher, case: Case) {
     bench_product(bencher, case, (49152, 576), 1, |kernels, matrices, x, out| {
+        multiply(kernels, &[&matrices[0]], x.into(), out).unwrap();
+    });
+}
+
+/// A matrix of Qwen2's 1.5B.
+#[divan::bench(args = cases(&KINDS_OF_256, &[1, 2, 4, 8, 128]), max_time = 0.3)]
+fn product_1536x1536(bencher: Bencher, case: Case) {
+    bench_product(bencher, case, (1536, 1536), 1, |kernels, matrices, x, out| {
         multiply(kernels, &[&matrices[0]], x.into(), out).unwrap();
     });
 }

@@ -35,6 +35,7 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
     const PANEL_COLUMNS: usize = 1;
     const SIGNED_BYTES: bool = !VNNI;
     const HIGH_NIBBLE_IN_PLACE: bool = VNNI;
+    const ADDS_IN_16_BITS: bool = !VNNI;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Pair<__m256> {
@@ -207,19 +208,19 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
         }
     }
     #[inline(always)]
-    unsafe fn with_fifth(nibbles: Pair<__m256i>, bits: Pair<__m256i>) -> Pair<__m256i> {
+    unsafe fn with_high_bits<const MASK: i8>(nibbles: Pair<__m256i>, bits: Pair<__m256i>) -> Pair<__m256i> {
         // SAFETY: see above.
         unsafe {
-            let bit = _mm256_set1_epi8(16);
+            let mask = _mm256_set1_epi8(MASK);
             Pair(
-                _mm256_or_si256(nibbles.0, _mm256_and_si256(bits.0, bit)),
-                _mm256_or_si256(nibbles.1, _mm256_and_si256(bits.1, bit)),
+                _mm256_or_si256(nibbles.0, _mm256_and_si256(bits.0, mask)),
+                _mm256_or_si256(nibbles.1, _mm256_and_si256(bits.1, mask)),
             )
         }
     }
     /// Without VNNI one for each 16 bits of a lane: for columns 0 and 1 of each four, and for 2 and 3.
     #[inline(always)]
-    unsafe fn correction(bytes: &[[i8; LANES]; 2], sum: i32, offset: i32) -> i32 {
+    unsafe fn correction(bytes: &[[i8; LANES]], sum: i32, offset: i32) -> i32 {
         if VNNI {
             return sum.wrapping_mul(offset);
         }
@@ -228,7 +229,8 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
             let pairs = |bytes: &[i8; LANES]| {
                 _mm_maddubs_epi16(_mm_set1_epi8(1), _mm_loadu_si128(bytes.as_ptr().cast()))
             };
-            let four = _mm_add_epi16(pairs(&bytes[0]), pairs(&bytes[1]));
+            let zero = _mm_setzero_si128();
+            let four = bytes.iter().fold(zero, |four, bytes| _mm_add_epi16(four, pairs(bytes)));
             let two = _mm_add_epi16(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
             let one = _mm_add_epi16(two, _mm_shuffle_epi32::<0b10_11_00_01>(two));
             _mm_cvtsi128_si32(_mm_mullo_epi16(one, _mm_set1_epi16(offset as i16)))
@@ -240,7 +242,7 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
         unsafe { Pair(_mm256_set1_epi32(correction), _mm256_set1_epi32(correction)) }
     }
     /// Without VNNI sixteen bits hold the sixteen products of a block, as the correction makes weights of −16…15 of them:
-    /// 16 · 16 · 127 = 32512. On the way there the sums may wrap around.
+    /// 16 · 16 · 127 = 32512; and the eight of half a block of −32…31. On the way there the sums may wrap around.
     #[inline(always)]
     unsafe fn dot_nibbles(sums: Pair<__m256i>, weights: Pair<__m256i>, activations: i32) -> Pair<__m256i> {
         // SAFETY: see above.

@@ -28,6 +28,7 @@ impl Isa for Avx512 {
     const PANEL_COLUMNS: usize = 4;
     const SIGNED_BYTES: bool = false;
     const HIGH_NIBBLE_IN_PLACE: bool = true;
+    const ADDS_IN_16_BITS: bool = false;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> __m512 {
@@ -149,9 +150,9 @@ impl Isa for Avx512 {
         }
     }
     #[inline(always)]
-    unsafe fn with_fifth(nibbles: __m512i, bits: __m512i) -> __m512i {
+    unsafe fn with_high_bits<const MASK: i8>(nibbles: __m512i, bits: __m512i) -> __m512i {
         // SAFETY: see above.
-        unsafe { _mm512_or_si512(nibbles, _mm512_and_si512(bits, _mm512_set1_epi8(16))) }
+        unsafe { _mm512_or_si512(nibbles, _mm512_and_si512(bits, _mm512_set1_epi8(MASK))) }
     }
     #[inline(always)]
     unsafe fn start(correction: i32) -> __m512i {

@@ -85,117 +85,114 @@ fn dequantize_block(kind: SourceKind, block: &[u8], out: &mut [f32]) {
         SourceKind::F32 => out[0] = f32::from_le_bytes([block[0], block[1], block[2], block[3]]),
         SourceKind::F16 => out[0] = half_at(block, 0),
         SourceKind::BF16 => out[0] = bf16::from_le_bytes([block[0], block[1]]).to_f32(),
-        SourceKind::Q4_0 | SourceKind::Q4_1 => {
-            let part = nibbles(kind, block, 0);
-            out.iter_mut().zip(part.values).for_each(|(out, q)| {
-                let q = f32::from(q);
-                *out = if kind == SourceKind::Q4_0 {
-                    (q - 8.0) * part.scale
-                } else {
-                    q * part.scale + part.minimum
-                };
-            });
-        }
-        SourceKind::Q4K => {
-            for (index, out) in out.chunks_exact_mut(32).enumerate() {
-                let part = nibbles(kind, block, index);
-                out.iter_mut()
-                    .zip(part.values)
-                    .for_each(|(out, q)| *out = f32::from(q) * part.scale + part.minimum);
+        _ => {
+            for (index, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+                *out = part(kind, block, index).dequantize();
             }
         }
-        SourceKind::Q5_0 => {
-            let scale = half_at(block, 0);
-            let values = five_bits(&block[2..6], &block[6..22]);
-            out.iter_mut().zip(values).for_each(|(out, q)| *out = (f32::from(q) - 16.0) * scale);
-        }
-        SourceKind::Q5_1 => {
-            let (scale, minimum) = (half_at(block, 0), half_at(block, 2));
-            let values = five_bits(&block[4..8], &block[8..24]);
-            out.iter_mut().zip(values).for_each(|(out, q)| *out = f32::from(q) * scale + minimum);
-        }
-        SourceKind::Q8_0 => {
-            let scale = half_at(block, 0);
-            out.iter_mut().zip(&block[2..]).for_each(|(out, &q)| *out = f32::from(q as i8) * scale);
-        }
-        SourceKind::Q5K => dequantize_q5k(block, out),
-        SourceKind::Q6K => dequantize_q6k(block, out),
     }
 }
 
-/// 32 values of a 4-bit format.
-pub(super) struct Nibbles {
-    pub(super) scale: f32,
-    /// Zero for Q4_0, whose values have an offset of 8 instead.
+/// 32 values of a quantised format: (value − offset) · scale + minimum.
+pub(super) struct Part {
+    /// Of the first 16 values and of the others.
+    pub(super) scales: [f32; 2],
     pub(super) minimum: f32,
+    pub(super) offset: u8,
     pub(super) values: [u8; 32],
 }
 
-/// The `index`-th 32 values of a block of Q4_0, Q4_1 or Q4_K.
-pub(super) fn nibbles(kind: SourceKind, block: &[u8], index: usize) -> Nibbles {
+impl Part {
+    fn dequantize(&self) -> [f32; 32] {
+        std::array::from_fn(|i| {
+            let value = i16::from(self.values[i]) - i16::from(self.offset);
+            f32::from(value) * self.scales[i / 16] + self.minimum
+        })
+    }
+}
+
+/// The `index`-th 32 values of a block.
+///
+/// # Panics
+/// If the kind is a plain number.
+pub(super) fn part(kind: SourceKind, block: &[u8], index: usize) -> Part {
+    let of = |scale: f32, minimum, offset, values| Part { scales: [scale; 2], minimum, offset, values };
     match kind {
+        SourceKind::F32 | SourceKind::F16 | SourceKind::BF16 => unreachable!("no quantised format"),
+        SourceKind::Q4_0 => of(half_at(block, 0), 0.0, 8, four_bits(&block[2..])),
+        SourceKind::Q4_1 => of(half_at(block, 0), half_at(block, 2), 0, four_bits(&block[4..])),
+        SourceKind::Q5_0 => of(half_at(block, 0), 0.0, 16, five_bits(&block[2..6], &block[6..])),
+        SourceKind::Q5_1 => of(half_at(block, 0), half_at(block, 2), 0, five_bits(&block[4..8], &block[8..])),
+        SourceKind::Q8_0 => of(half_at(block, 0), 0.0, 128, std::array::from_fn(|i| block[2 + i] ^ 0x80)),
         SourceKind::Q4K => {
-            let (scale, minimum) = scale_and_minimum(&block[4..16], index);
+            let nested = nested(block, index);
             let bytes = &block[16 + index / 2 * 32..][..32];
-            let shift = index % 2 * 4;
-            Nibbles {
-                scale: half_at(block, 0) * f32::from(scale),
-                minimum: -half_at(block, 2) * f32::from(minimum),
-                values: std::array::from_fn(|i| bytes[i] >> shift & 15),
-            }
+            let values = std::array::from_fn(|i| bytes[i] >> (index % 2 * 4) & 15);
+            of(nested.scale(), nested.minimum(), 0, values)
         }
-        _ => {
-            let offset = if kind == SourceKind::Q4_1 { 4 } else { 2 };
-            Nibbles {
-                scale: half_at(block, 0),
-                minimum: if kind == SourceKind::Q4_1 { half_at(block, 2) } else { 0.0 },
-                values: std::array::from_fn(|i| block[offset + i % 16] >> (i / 16 * 4) & 15),
-            }
+        // The same, with 32 bytes of fifth bits before the nibbles.
+        SourceKind::Q5K => {
+            let nested = nested(block, index);
+            let (high, low) = (&block[16..48], &block[48 + index / 2 * 32..][..32]);
+            let values =
+                std::array::from_fn(|i| low[i] >> (index % 2 * 4) & 15 | (high[i] >> index & 1) << 4);
+            of(nested.scale(), nested.minimum(), 0, values)
+        }
+        SourceKind::Q6K => {
+            // 128 bytes of low nibbles, 64 of high bit pairs, 16 `i8` scales, d: f16.
+            let d = half_at(block, 208);
+            let scales = [0, 1].map(|half| d * f32::from(block[192 + 2 * index + half] as i8));
+            let (half, quarter) = (index / 4, index % 4);
+            let (low, high) = (&block[half * 64 + quarter % 2 * 32..], &block[128 + half * 32..]);
+            let values = std::array::from_fn(|i| {
+                low[i] >> (quarter / 2 * 4) & 15 | (high[i] >> (quarter * 2) & 3) << 4
+            });
+            Part { scales, minimum: 0.0, offset: 32, values }
         }
     }
 }
 
-/// 32 values of which `high` holds the fifth bits.
-pub(super) fn five_bits(high: &[u8], low: &[u8]) -> [u8; 32] {
+/// The scale and minimum of 32 values of Q4_K or Q5_K: of six bits each, times numbers for the 256 values of a block.
+pub(super) struct Nested {
+    /// As they are in the file; the minimum is taken away.
+    pub(super) of_block: [f16; 2],
+    pub(super) scale: u8,
+    pub(super) minimum: u8,
+}
+
+impl Nested {
+    fn scale(&self) -> f32 {
+        self.of_block[0].to_f32() * f32::from(self.scale)
+    }
+
+    fn minimum(&self) -> f32 {
+        -self.of_block[1].to_f32() * f32::from(self.minimum)
+    }
+}
+
+/// What the `index`-th 32 values of a block of Q4_K or Q5_K have.
+pub(super) fn nested(block: &[u8], index: usize) -> Nested {
+    let packed = &block[4..16];
+    let (scale, minimum) = if index < 4 {
+        (packed[index] & 63, packed[index + 4] & 63)
+    } else {
+        let low = packed[index + 4];
+        (low & 15 | packed[index - 4] >> 6 << 4, low >> 4 | packed[index] >> 6 << 4)
+    };
+    let of_block = [0, 2].map(|offset| f16::from_le_bytes([block[offset], block[offset + 1]]));
+    Nested { of_block, scale, minimum }
+}
+
+/// The first 16 values are the low nibbles.
+fn four_bits(low: &[u8]) -> [u8; 32] {
+    std::array::from_fn(|i| low[i % 16] >> (i / 16 * 4) & 15)
+}
+
+/// The same, with fifth bits in `high`.
+fn five_bits(high: &[u8], low: &[u8]) -> [u8; 32] {
     let high = u32::from_le_bytes([high[0], high[1], high[2], high[3]]);
-    std::array::from_fn(|i| low[i % 16] >> (i / 16 * 4) & 15 | ((high >> i & 1) as u8) << 4)
-}
-
-/// The 6-bit scale and minimum of sub-block `index` of Q4_K and Q5_K.
-fn scale_and_minimum(packed: &[u8], index: usize) -> (u8, u8) {
-    if index < 4 {
-        return (packed[index] & 63, packed[index + 4] & 63);
-    }
-    let low = packed[index + 4];
-    (low & 15 | packed[index - 4] >> 6 << 4, low >> 4 | packed[index] >> 6 << 4)
-}
-
-/// d, dmin: f16; 8 × (scale, minimum) in 12 bytes; 32 bytes of fifth bits; 128 bytes of nibbles.
-fn dequantize_q5k(block: &[u8], out: &mut [f32]) {
-    let (d, dmin) = (half_at(block, 0), half_at(block, 2));
-    let high = &block[16..48];
-    for (index, out) in out.chunks_exact_mut(32).enumerate() {
-        let (scale, minimum) = scale_and_minimum(&block[4..16], index);
-        let (scale, minimum) = (d * f32::from(scale), dmin * f32::from(minimum));
-        let low = &block[48 + index / 2 * 32..][..32];
-        for (i, out) in out.iter_mut().enumerate() {
-            let q = low[i] >> (index % 2 * 4) & 15 | (high[i] >> index & 1) << 4;
-            *out = f32::from(q) * scale - minimum;
-        }
-    }
-}
-
-/// 128 bytes of low nibbles, 64 of high bit pairs, 16 `i8` scales, d: f16.
-fn dequantize_q6k(block: &[u8], out: &mut [f32]) {
-    let (low, high, scales) = (&block[..128], &block[128..192], &block[192..208]);
-    let d = half_at(block, 208);
-    for (i, out) in out.iter_mut().enumerate() {
-        let (half, quarter, column) = (i / 128, i % 128 / 32, i % 32);
-        let nibble = low[half * 64 + quarter % 2 * 32 + column] >> (quarter / 2 * 4) & 15;
-        let pair = high[half * 32 + column] >> (quarter * 2) & 3;
-        let q = f32::from(nibble | pair << 4) - 32.0;
-        *out = d * f32::from(scales[i / 16] as i8) * q;
-    }
+    let four = four_bits(low);
+    std::array::from_fn(|i| four[i] | ((high >> i & 1) as u8) << 4)
 }
 
 fn half_at(bytes: &[u8], offset: usize) -> f32 {

@@ -35,6 +35,9 @@ pub(super) trait Isa: Sized {
     const SIGNED_BYTES: bool;
     /// Whether the high nibble is used where it stands, 16 times its value.
     const HIGH_NIBBLE_IN_PLACE: bool;
+    /// Whether 16 bits hold the sixteen products of a block that are added up in a lane. Without a correction, which makes
+    /// them smaller, they do so for weights of four bits, and for half a block of more.
+    const ADDS_IN_16_BITS: bool;
 
     unsafe fn splat(value: f32) -> Self::Floats;
     unsafe fn load(from: *const f32) -> Self::Floats;
@@ -66,28 +69,36 @@ pub(super) trait Isa: Sized {
     /// The bits of every byte, so many places to the right, or to the left if negative. What comes from a neighbour may be
     /// anything.
     unsafe fn shift(a: Self::Weights, places: i32) -> Self::Weights;
-    /// Nibbles with bit 4 of `bits`.
-    unsafe fn with_fifth(nibbles: Self::Weights, bits: Self::Weights) -> Self::Weights;
-    /// What an offset of the weights adds to a block's sums, as [`Isa::start`] and [`Isa::sums_of_nibbles`] take it; `sum` is that
-    /// of all `bytes`.
+    /// Nibbles with those of `bits` that are in `MASK`.
+    unsafe fn with_high_bits<const MASK: i8>(nibbles: Self::Weights, bits: Self::Weights) -> Self::Weights;
+    /// What an offset of the weights adds to the sums of 16 or 32 columns, as [`Isa::start`] and [`Isa::sums_of_nibbles`] take
+    /// it; `sum` is that of all `bytes`.
     #[inline(always)]
-    unsafe fn correction(_bytes: &[[i8; LANES]; 2], sum: i32, offset: i32) -> i32 {
+    unsafe fn correction(_bytes: &[[i8; LANES]], sum: i32, offset: i32) -> i32 {
         sum.wrapping_mul(offset)
     }
     /// What sums of nibbles start from. A level may add `correction` here or in [`Isa::sums_of_nibbles`].
     unsafe fn start(correction: i32) -> Self::Sums;
-    /// `sums[r] += Σᵢ weights[4r + i] · activations[i]`, weights 0…31 (or 0…15 times 16, in place), activations `i8`.
+    /// `sums[r] += Σᵢ weights[4r + i] · activations[i]`, weights 0…63 (or 0…15 times 16, in place), activations `i8`.
     unsafe fn dot_nibbles(sums: Self::Sums, weights: Self::Weights, activations: i32) -> Self::Sums;
     /// The same for bytes of weights, which are stored with an offset of 128.
     unsafe fn dot_bytes(sums: Self::Sums, weights: Self::Weights, activations: i32) -> Self::Sums;
-    /// Adds a block's products to the sums of each group and token; a level may do so in another order.
+    /// Adds the products of the vectors `FROM..TO` of a block to the sums of each group and token; a level may do so in
+    /// another order.
     #[inline(always)]
-    unsafe fn dot_block<const BITS: usize, const HALF: usize, const GROUPS: usize, const TOKENS: usize>(
+    unsafe fn dot_run<
+        const BITS: usize,
+        const HALF: usize,
+        const FROM: usize,
+        const TO: usize,
+        const GROUPS: usize,
+        const TOKENS: usize,
+    >(
         block: &Block,
         dots: &mut [[Self::Sums; TOKENS]; GROUPS],
     ) {
         // SAFETY: the caller vouches for the level and the block.
-        unsafe { tile::dot_block::<Self, BITS, HALF, GROUPS, TOKENS>(block, dots) }
+        unsafe { tile::dot_run::<Self, BITS, HALF, FROM, TO, GROUPS, TOKENS>(block, dots) }
     }
     unsafe fn sums_of_nibbles(sums: Self::Sums, correction: i32) -> Self::Floats;
     unsafe fn sums_of_bytes(sums: Self::Sums) -> Self::Floats;

@@ -1,24 +1,34 @@
 //! How weights and activations lie in memory for the tiles of `tile.rs`.
 //!
-//! Weights: groups of 16 rows; in a group, one chunk for every 64 columns, one after the other, so that a group is
-//! read as one forward stream. A chunk is two blocks of 32 columns, each with a scale per row:
+//! Weights: groups of 16 rows; in a group, one part for every 64 columns, one after the other, so that a group is
+//! read as one forward stream. A part is two blocks of 32 columns, each with a scale per row:
 //!
 //! ```text
 //! scales    [block 0, 1][16 rows] f16
 //! minima    [block 0, 1][16 rows] f16        only where the encoding has them
 //! weights   4-bit: [j: 0..8][row r: 0..16][i: 0..4]     low nibble: column 4j+i, high nibble: column 32+4j+i
 //!           5-bit: the same, then the fifth bits, [block 0, 1][r][i]: bit (4+j) mod 8 is column 4j+i's
+//!           6-bit: the same, then two bits more, [block 0, 1][j / 4][r][i]: bits (4+2j) mod 8 and (5+2j) mod 8
 //!           8-bit: [block 0, 1][j][r][i]                value + 128 of column 32·block+4j+i
 //! ```
 //!
 //! So 64 bytes of weights hold four consecutive columns of sixteen rows: a dot product of bytes adds four columns in
 //! each lane, every lane is a row, and no sum ever crosses lanes. Missing rows and columns are zeros.
 //!
+//! Six bits have a scale for every 16 columns, `[block 0, 1][16 columns 0, 1][16 rows]`. Nested scales and minima are
+//! bytes, each times a number for 256 columns of its row, which stands before the four parts of these columns:
+//!
+//! ```text
+//! scale, minimum      [16 rows] f16 each
+//! 4 × part            scales, then minima, [block 0, 1][16 rows] u8; weights
+//! ```
+//!
 //! Activations: tiles of `w` tokens; in a tile, for every 32 columns:
 //!
 //! ```text
 //! scales       [w] f32
 //! corrections  [w] i32, what the offset of the weights adds to the sum; or f32 sums where there are minima
+//!              [16 columns 0, 1][w] where every 16 columns have a scale
 //! values       [j: 0..8][w][i: 0..4] i8      column 4j+i
 //! ```
 
@@ -28,59 +38,96 @@ use half::f16;
 
 use super::isa::LANES;
 
-/// Columns that share a scale.
+/// Columns whose activations share a scale, and at most as many of weights.
 pub(super) const BLOCK: usize = 32;
-/// Columns of a chunk.
-pub(super) const CHUNK: usize = 2 * BLOCK;
+/// Columns of a part.
+pub(super) const PART: usize = 2 * BLOCK;
+/// Parts that nested scales have a number for.
+const NESTED_PARTS: usize = 4;
 /// 64-byte vectors of a block of bytes.
 pub(super) const VECTORS: usize = BLOCK / 4;
-/// Bytes of one token's activations in a block.
-pub(super) const ACTIVATION_BYTES: usize = 4 + 4 + BLOCK;
 
-type Scales = [[f16; LANES]; 2];
+/// A value for each row.
+type Rows<T> = [T; LANES];
 type Vector = [u8; 4 * LANES];
 
 #[repr(C, align(64))]
-struct FourBitChunk {
-    scales: Scales,
+struct FourBitPart {
+    scales: [Rows<f16>; 2],
     weights: [Vector; VECTORS],
 }
 
 #[repr(C, align(64))]
-struct FourBitMinimumChunk {
-    scales: Scales,
-    minima: Scales,
+struct FourBitMinimumPart {
+    scales: [Rows<f16>; 2],
+    minima: [Rows<f16>; 2],
     weights: [Vector; VECTORS],
 }
 
 #[repr(C, align(64))]
-struct FiveBitChunk {
-    scales: Scales,
+struct FourBitNestedPart {
+    scales: [Rows<u8>; 2],
+    minima: [Rows<u8>; 2],
+    weights: [Vector; VECTORS],
+}
+
+/// What stands before the parts of nested scales.
+#[repr(C, align(64))]
+struct NestedHead {
+    scales: Rows<f16>,
+    minima: Rows<f16>,
+}
+
+#[repr(C, align(64))]
+struct FiveBitPart {
+    scales: [Rows<f16>; 2],
     weights: [Vector; VECTORS],
     fifth: [Vector; 2],
 }
 
 #[repr(C, align(64))]
-struct EightBitChunk {
-    scales: Scales,
+struct FiveBitMinimumPart {
+    scales: [Rows<f16>; 2],
+    minima: [Rows<f16>; 2],
+    weights: [Vector; VECTORS],
+    fifth: [Vector; 2],
+}
+
+#[repr(C, align(64))]
+struct SixBitPart {
+    scales: [[Rows<f16>; 2]; 2],
+    weights: [Vector; VECTORS],
+    high: [[Vector; 2]; 2],
+}
+
+#[repr(C, align(64))]
+struct EightBitPart {
+    scales: [Rows<f16>; 2],
     weights: [[Vector; VECTORS]; 2],
 }
 
-const _: () = assert!(size_of::<FourBitChunk>() == 576 && offset_of!(FourBitChunk, weights) == 64);
-const _: () =
-    assert!(size_of::<FourBitMinimumChunk>() == 640 && offset_of!(FourBitMinimumChunk, weights) == 128);
-const _: () = assert!(offset_of!(FourBitMinimumChunk, minima) == MINIMA);
-const _: () = assert!(size_of::<FiveBitChunk>() == 704 && offset_of!(FiveBitChunk, weights) == 64);
-const _: () = assert!(offset_of!(FiveBitChunk, fifth) == offset_of!(FiveBitChunk, weights) + FIFTH);
-const _: () = assert!(offset_of!(FiveBitChunk, scales) == 0);
-const _: () = assert!(size_of::<EightBitChunk>() == 1088 && offset_of!(EightBitChunk, weights) == 64);
-const _: () = assert!(offset_of!(FourBitChunk, scales) == 0 && offset_of!(EightBitChunk, scales) == 0);
-const _: () = assert!(offset_of!(FourBitMinimumChunk, scales) == 0);
-
-/// Offset of the minima in a chunk that has them.
+/// Offset of the minima from the scales in a part, or in what stands before nested parts.
 pub(super) const MINIMA: usize = 64;
-/// Offset of the fifth bits from the weights.
-pub(super) const FIFTH: usize = VECTORS * 64;
+/// The same where they are nested.
+pub(super) const NESTED_MINIMA: usize = 32;
+/// Offset of the bits above the nibbles from the weights.
+pub(super) const HIGH_BITS: usize = VECTORS * 64;
+
+const _: () = assert!(size_of::<FourBitPart>() == 576 && offset_of!(FourBitPart, weights) == 64);
+const _: () =
+    assert!(size_of::<FourBitMinimumPart>() == 640 && offset_of!(FourBitMinimumPart, minima) == MINIMA);
+const _: () = assert!(size_of::<FourBitNestedPart>() == 576 && size_of::<NestedHead>() == 64);
+const _: () = assert!(offset_of!(FourBitNestedPart, minima) == NESTED_MINIMA);
+const _: () = assert!(offset_of!(NestedHead, minima) == NESTED_MINIMA);
+const _: () = assert!(size_of::<FiveBitPart>() == 704);
+const _: () = assert!(offset_of!(FiveBitPart, fifth) == offset_of!(FiveBitPart, weights) + HIGH_BITS);
+const _: () =
+    assert!(size_of::<FiveBitMinimumPart>() == 768 && offset_of!(FiveBitMinimumPart, minima) == MINIMA);
+const _: () =
+    assert!(offset_of!(FiveBitMinimumPart, fifth) == offset_of!(FiveBitMinimumPart, weights) + HIGH_BITS);
+const _: () = assert!(size_of::<SixBitPart>() == 896 && offset_of!(SixBitPart, weights) == 128);
+const _: () = assert!(offset_of!(SixBitPart, high) == offset_of!(SixBitPart, weights) + HIGH_BITS);
+const _: () = assert!(size_of::<EightBitPart>() == 1088 && offset_of!(EightBitPart, weights) == 64);
 
 /// How a packed matrix holds its weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,23 +136,39 @@ pub(super) enum Encoding {
     FourBit,
     /// q · scale + minimum, q in 0…15
     FourBitMinimum,
+    /// The same, scale and minimum being bytes times numbers for 256 columns.
+    FourBitNested,
     /// (q − 16) · scale, q in 0…31
     FiveBit,
+    /// q · scale + minimum, q in 0…31
+    FiveBitMinimum,
+    /// (q − 32) · scale, q in 0…63, a scale for every 16 columns
+    SixBit,
     /// q · scale, q in −128…127
     EightBit,
 }
 
 impl Encoding {
     /// Every encoding; their places here number them.
-    pub(super) const ALL: [Encoding; 4] =
-        [Encoding::FourBit, Encoding::FourBitMinimum, Encoding::FiveBit, Encoding::EightBit];
+    pub(super) const ALL: [Encoding; 7] = [
+        Encoding::FourBit,
+        Encoding::FourBitMinimum,
+        Encoding::FourBitNested,
+        Encoding::FiveBit,
+        Encoding::FiveBitMinimum,
+        Encoding::SixBit,
+        Encoding::EightBit,
+    ];
 
     /// The name in files of packed weights.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Encoding::FourBit => "four-bit",
             Encoding::FourBitMinimum => "four-bit-minimum",
+            Encoding::FourBitNested => "four-bit-nested",
             Encoding::FiveBit => "five-bit",
+            Encoding::FiveBitMinimum => "five-bit-minimum",
+            Encoding::SixBit => "six-bit",
             Encoding::EightBit => "eight-bit",
         }
     }
@@ -115,81 +178,95 @@ impl Encoding {
         Encoding::ALL.into_iter().find(|encoding| encoding.name() == name)
     }
 
+    /// Bits of a weight.
+    pub(super) const fn bits(self) -> usize {
+        match self {
+            Encoding::FourBit | Encoding::FourBitMinimum | Encoding::FourBitNested => 4,
+            Encoding::FiveBit | Encoding::FiveBitMinimum => 5,
+            Encoding::SixBit => 6,
+            Encoding::EightBit => 8,
+        }
+    }
+
+    /// Whether there are minima; else there is an offset in the middle of the range.
+    pub(super) const fn has_minima(self) -> bool {
+        matches!(self, Encoding::FourBitMinimum | Encoding::FourBitNested | Encoding::FiveBitMinimum)
+    }
+
+    /// Whether scales and minima are bytes times numbers for several parts.
+    pub(super) const fn is_nested(self) -> bool {
+        matches!(self, Encoding::FourBitNested)
+    }
+
+    /// Scales of a row in a block.
+    pub(super) const fn scales(self) -> usize {
+        if matches!(self, Encoding::SixBit) { 2 } else { 1 }
+    }
+
+    /// Parts of a chunk: of what is repeated along a group.
+    pub(super) const fn parts(self) -> usize {
+        if self.is_nested() { NESTED_PARTS } else { 1 }
+    }
+
+    /// Whether rows may have so many columns: whole blocks, and whole chunks where those have several parts, because
+    /// activations end with a part.
+    pub(super) const fn fits(self, cols: usize) -> bool {
+        cols.is_multiple_of(if self.parts() == 1 { BLOCK } else { self.chunk_columns() })
+    }
+
+    /// Columns of a chunk.
+    pub(super) const fn chunk_columns(self) -> usize {
+        self.parts() * PART
+    }
+
     /// Bytes of a chunk.
     pub(super) const fn chunk_bytes(self) -> usize {
+        self.parts_offset() + self.parts() * self.part_bytes()
+    }
+
+    /// Offset of the first part in a chunk.
+    pub(super) const fn parts_offset(self) -> usize {
+        if self.is_nested() { size_of::<NestedHead>() } else { 0 }
+    }
+
+    /// Bytes of a part.
+    pub(super) const fn part_bytes(self) -> usize {
         match self {
-            Encoding::FourBit => size_of::<FourBitChunk>(),
-            Encoding::FourBitMinimum => size_of::<FourBitMinimumChunk>(),
-            Encoding::FiveBit => size_of::<FiveBitChunk>(),
-            Encoding::EightBit => size_of::<EightBitChunk>(),
+            Encoding::FourBit => size_of::<FourBitPart>(),
+            Encoding::FourBitMinimum => size_of::<FourBitMinimumPart>(),
+            Encoding::FourBitNested => size_of::<FourBitNestedPart>(),
+            Encoding::FiveBit => size_of::<FiveBitPart>(),
+            Encoding::FiveBitMinimum => size_of::<FiveBitMinimumPart>(),
+            Encoding::SixBit => size_of::<SixBitPart>(),
+            Encoding::EightBit => size_of::<EightBitPart>(),
         }
     }
 
-    /// Offset of the weights in a chunk.
+    /// Offset of the weights in a part, whose scales come first.
     pub(super) const fn weights_offset(self) -> usize {
         match self {
-            Encoding::FourBit => offset_of!(FourBitChunk, weights),
-            Encoding::FourBitMinimum => offset_of!(FourBitMinimumChunk, weights),
-            Encoding::FiveBit => offset_of!(FiveBitChunk, weights),
-            Encoding::EightBit => offset_of!(EightBitChunk, weights),
-        }
-    }
-}
-
-/// A buffer on 64-byte boundaries.
-#[derive(Default)]
-pub(super) struct AlignedBytes(Vec<CacheLine>);
-
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct CacheLine([u8; 64]);
-
-impl AsRef<[u8]> for AlignedBytes {
-    fn as_ref(&self) -> &[u8] {
-        self.as_slice()
-    }
-}
-
-impl AlignedBytes {
-    /// `bytes` zeros, rounded up to whole cache lines.
-    pub(super) fn zeroed(bytes: usize) -> Self {
-        let mut buffer = AlignedBytes::default();
-        buffer.grow(bytes);
-        buffer
-    }
-
-    /// Makes room for at least `bytes` bytes; keeps what is there.
-    pub(super) fn grow(&mut self, bytes: usize) {
-        if bytes > self.len() {
-            self.0.resize(bytes.div_ceil(64), CacheLine([0; 64]));
+            Encoding::FourBit => offset_of!(FourBitPart, weights),
+            Encoding::FourBitMinimum => offset_of!(FourBitMinimumPart, weights),
+            Encoding::FourBitNested => offset_of!(FourBitNestedPart, weights),
+            Encoding::FiveBit => offset_of!(FiveBitPart, weights),
+            Encoding::FiveBitMinimum => offset_of!(FiveBitMinimumPart, weights),
+            Encoding::SixBit => offset_of!(SixBitPart, weights),
+            Encoding::EightBit => offset_of!(EightBitPart, weights),
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len() * 64
+    /// Bytes of a group of rows of so many columns.
+    pub(super) const fn group_bytes(self, cols: usize) -> usize {
+        cols.div_ceil(self.chunk_columns()).saturating_mul(self.chunk_bytes())
     }
 
-    pub(super) fn as_ptr(&self) -> *const u8 {
-        self.0.as_ptr().cast()
+    /// Bytes of one token's activations in a block.
+    pub(super) const fn activation_bytes(self) -> usize {
+        size_of::<f32>() + self.scales() * size_of::<i32>() + BLOCK
     }
 
-    pub(super) fn as_mut_ptr(&mut self) -> *mut u8 {
-        self.0.as_mut_ptr().cast()
-    }
-
-    #[cfg(test)]
-    pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
-        // SAFETY: as in `as_slice`; any byte is a valid byte.
-        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.len()) }
-    }
-
-    pub(super) fn as_floats_mut(&mut self) -> &mut [f32] {
-        // SAFETY: the lines are aligned for floats, and any four bytes are a float.
-        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), self.len() / size_of::<f32>()) }
-    }
-
-    pub(super) fn as_slice(&self) -> &[u8] {
-        // SAFETY: the vector's lines are plain bytes, without padding.
-        unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len()) }
+    /// Bytes of one token's activations in so many columns.
+    pub(super) const fn token_bytes(self, cols: usize) -> usize {
+        cols.div_ceil(PART) * 2 * self.activation_bytes()
     }
 }

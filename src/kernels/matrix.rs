@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
+use super::aligned::AlignedBytes;
 use super::isa::LANES;
-use super::layout::{AlignedBytes, BLOCK, CHUNK, Encoding};
+use super::layout::{BLOCK, Encoding};
 use super::pack::unpack_block;
 
-/// A matrix of `rows` × `cols` weights in 4 or 8 bits, and a bias for each row if it has one.
+/// A matrix of `rows` × `cols` weights in 4 to 8 bits, and a bias for each row if it has one.
 pub struct PackedMatrix {
     pub(super) encoding: Encoding,
     pub(super) rows: usize,
@@ -36,7 +37,7 @@ enum Packed {
 
 impl PackedMatrix {
     pub(super) fn from_packed(encoding: Encoding, rows: usize, cols: usize, packed: AlignedBytes) -> Self {
-        let group_bytes = cols.div_ceil(CHUNK) * encoding.chunk_bytes();
+        let group_bytes = encoding.group_bytes(cols);
         PackedMatrix { encoding, rows, cols, group_bytes, packed: Packed::Owned(packed), bias: None }
     }
 
@@ -51,18 +52,16 @@ impl PackedMatrix {
         file: SharedBytes,
         offset: usize,
     ) -> Result<PackedMatrix> {
-        let encoding = Encoding::named(encoding);
-        ensure!(encoding.is_some() && rows > 0 && cols > 0 && cols.is_multiple_of(BLOCK), "no packed matrix");
-        let encoding = encoding.unwrap_or(Encoding::FourBit);
-        let group_bytes = cols.div_ceil(CHUNK).checked_mul(encoding.chunk_bytes());
-        let bytes = group_bytes.and_then(|bytes| bytes.checked_mul(rows.div_ceil(LANES)));
+        let encoding = Encoding::named(encoding).context("no packed matrix")?;
+        ensure!(rows > 0 && cols > 0 && encoding.fits(cols), "no packed matrix");
+        let group_bytes = encoding.group_bytes(cols);
+        let bytes = group_bytes.checked_mul(rows.div_ceil(LANES)).context("no packed matrix there")?;
         let all: &[u8] = (*file).as_ref();
-        let found = bytes.and_then(|bytes| all.get(offset..offset.checked_add(bytes)?));
+        let found = offset.checked_add(bytes).and_then(|end| all.get(offset..end));
         ensure!(
             found.is_some_and(|found| found.as_ptr().addr().is_multiple_of(64)),
             "no packed matrix there"
         );
-        let (group_bytes, bytes) = (group_bytes.unwrap_or(0), bytes.unwrap_or(0));
         let packed = Packed::Shared { file, offset, bytes };
         Ok(PackedMatrix { encoding, rows, cols, group_bytes, packed, bias: None })
     }

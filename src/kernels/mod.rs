@@ -1,4 +1,4 @@
-//! The CPU kernels: products with packed 4- and 8-bit weights, attention and the operations between them, at the best
+//! The CPU kernels: products with packed weights of 4 to 8 bits, attention and the operations between them, at the best
 //! instruction level that the CPU has, on a pool of threads of their own.
 //!
 //! Everything here is safe to call: shapes are checked, and `unsafe` stays inside. [`Kernels`] chooses the level once;
@@ -7,6 +7,7 @@
 // Loops run over rows, columns and tokens of tiles, as the pseudo-code above each does.
 #![allow(clippy::needless_range_loop)]
 
+mod aligned;
 mod attention;
 mod checksum;
 mod elementwise;

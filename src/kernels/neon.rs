@@ -54,6 +54,7 @@ impl<D: Dots> Isa for Neon<D> {
     const SIGNED_BYTES: bool = D::SIGNED_BYTES;
     // Bytes have a shift of their own: it costs no more than the mask.
     const HIGH_NIBBLE_IN_PLACE: bool = false;
+    const ADDS_IN_16_BITS: bool = false;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self::Floats {
@@ -193,9 +194,9 @@ impl<D: Dots> Isa for Neon<D> {
         unsafe { quad(|i| vshlq_u8(a[i], vdupq_n_s8(-places as i8))) }
     }
     #[inline(always)]
-    unsafe fn with_fifth(nibbles: Self::Weights, bits: Self::Weights) -> Self::Weights {
+    unsafe fn with_high_bits<const MASK: i8>(nibbles: Self::Weights, bits: Self::Weights) -> Self::Weights {
         // SAFETY: see above.
-        unsafe { quad(|i| vorrq_u8(nibbles[i], vandq_u8(bits[i], vdupq_n_u8(16)))) }
+        unsafe { quad(|i| vorrq_u8(nibbles[i], vandq_u8(bits[i], vdupq_n_u8(MASK as u8)))) }
     }
     #[inline(always)]
     unsafe fn start(correction: i32) -> Self::Sums {
@@ -213,12 +214,19 @@ impl<D: Dots> Isa for Neon<D> {
         unsafe { D::dot_bytes(sums, weights, activations) }
     }
     #[inline(always)]
-    unsafe fn dot_block<const BITS: usize, const HALF: usize, const GROUPS: usize, const TOKENS: usize>(
+    unsafe fn dot_run<
+        const BITS: usize,
+        const HALF: usize,
+        const FROM: usize,
+        const TO: usize,
+        const GROUPS: usize,
+        const TOKENS: usize,
+    >(
         block: &Block,
         dots: &mut [[Self::Sums; TOKENS]; GROUPS],
     ) {
         // SAFETY: see above.
-        unsafe { D::dot_block::<BITS, HALF, GROUPS, TOKENS>(block, dots) }
+        unsafe { D::dot_run::<BITS, HALF, FROM, TO, GROUPS, TOKENS>(block, dots) }
     }
     #[inline(always)]
     unsafe fn sums_of_nibbles(sums: Self::Sums, correction: i32) -> Self::Floats {

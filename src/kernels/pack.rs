@@ -3,24 +3,28 @@
 use anyhow::{Context, Result, ensure};
 use half::f16;
 
-use super::formats::{SourceKind, dequantize, five_bits, nibbles};
+use super::aligned::AlignedBytes;
+use super::formats::{SourceKind, dequantize, nested, part};
 use super::isa::LANES;
-use super::layout::{AlignedBytes, BLOCK, CHUNK, Encoding, FIFTH, MINIMA, VECTORS};
+use super::layout::{BLOCK, Encoding, HIGH_BITS, MINIMA, NESTED_MINIMA, PART, VECTORS};
 use super::matrix::PackedMatrix;
 use super::{Kernels, SharedPointer};
 
 /// 32 columns of a row, as they are packed.
 struct Block {
-    scale: f16,
+    /// Of the first 16 columns and of the others; nested ones: of 256 columns, and the byte that it is times.
+    scales: [f16; 2],
     minimum: f16,
-    /// 0…15, 0…31, or the value + 128.
+    nested: [u8; 2],
+    /// 0…15, 0…31, 0…63, or the value + 128.
     values: [u8; BLOCK],
 }
 
 impl PackedMatrix {
     /// Packs a matrix of `rows` rows of `cols` values, stored as `kind`.
     ///
-    /// Q4_0, Q4_1, Q4_K, Q5_0 and Q8_0 keep their values; the others become the nearest 8-bit values with a scale for every 32. Scales and minima become `f16`.
+    /// Quantised formats keep their values, plain numbers become the nearest 8-bit values with a scale for every 32. Scales and
+    /// minima become `f16`.
     ///
     /// # Errors
     /// When there are no rows or columns, a row is not a whole number of 32 values or of the format's blocks, or
@@ -43,13 +47,8 @@ impl PackedMatrix {
             bytes.len()
         );
 
-        let encoding = match kind {
-            SourceKind::Q4_0 => Encoding::FourBit,
-            SourceKind::Q4_1 | SourceKind::Q4K => Encoding::FourBitMinimum,
-            SourceKind::Q5_0 => Encoding::FiveBit,
-            _ => Encoding::EightBit,
-        };
-        let group_bytes = cols.div_ceil(CHUNK) * encoding.chunk_bytes();
+        let encoding = encoding_of(kind);
+        let group_bytes = encoding.group_bytes(cols);
         let groups = rows.div_ceil(LANES);
         let mut packed = AlignedBytes::zeroed(groups * group_bytes);
         let start = SharedPointer(packed.as_mut_ptr());
@@ -68,61 +67,58 @@ impl PackedMatrix {
     }
 }
 
-/// The `index`-th 32 values of a row.
-fn read_block(kind: SourceKind, row: &[u8], index: usize) -> Block {
-    let (block_values, block_bytes) = kind.block();
+/// What a format is packed as. Rows of Q4_K are whole chunks of nested scales, as they are whole blocks.
+const fn encoding_of(kind: SourceKind) -> Encoding {
     match kind {
-        SourceKind::Q4_0 | SourceKind::Q4_1 | SourceKind::Q4K => {
-            let parts = block_values / BLOCK;
-            let block = &row[index / parts * block_bytes..][..block_bytes];
-            let part = nibbles(kind, block, index % parts);
-            Block {
-                scale: f16::from_f32(part.scale),
-                minimum: f16::from_f32(part.minimum),
-                values: part.values,
-            }
-        }
-        SourceKind::Q8_0 => {
-            let block = &row[index * block_bytes..][..block_bytes];
-            Block {
-                scale: f16::from_le_bytes([block[0], block[1]]),
-                minimum: f16::ZERO,
-                values: std::array::from_fn(|i| block[2 + i] ^ 0x80),
-            }
-        }
-        SourceKind::Q5_0 => {
-            let block = &row[index * block_bytes..][..block_bytes];
-            Block {
-                scale: f16::from_le_bytes([block[0], block[1]]),
-                minimum: f16::ZERO,
-                values: five_bits(&block[2..6], &block[6..22]),
-            }
-        }
-        SourceKind::F32 | SourceKind::F16 | SourceKind::BF16 | SourceKind::Q5_1 => {
-            let mut values = [0.0; BLOCK];
-            let bytes = BLOCK / block_values * block_bytes;
-            expect_dequantize(kind, &row[index * bytes..][..bytes], &mut values);
-            nearest_eight_bit(&values)
-        }
-        SourceKind::Q5K | SourceKind::Q6K => {
-            let parts = block_values / BLOCK;
-            let mut values = [0.0; 256];
-            expect_dequantize(kind, &row[index / parts * block_bytes..][..block_bytes], &mut values);
-            let part = values.as_chunks::<BLOCK>().0[index % parts];
-            nearest_eight_bit(&part)
-        }
+        SourceKind::Q4_0 => Encoding::FourBit,
+        SourceKind::Q4_1 => Encoding::FourBitMinimum,
+        SourceKind::Q4K => Encoding::FourBitNested,
+        SourceKind::Q5_0 => Encoding::FiveBit,
+        SourceKind::Q5_1 | SourceKind::Q5K => Encoding::FiveBitMinimum,
+        SourceKind::Q6K => Encoding::SixBit,
+        SourceKind::Q8_0 | SourceKind::F32 | SourceKind::F16 | SourceKind::BF16 => Encoding::EightBit,
     }
 }
 
-fn expect_dequantize(kind: SourceKind, bytes: &[u8], out: &mut [f32]) {
-    dequantize(kind, bytes, out).expect("whole blocks");
+/// The `index`-th 32 values of a row.
+fn read_block(kind: SourceKind, row: &[u8], index: usize) -> Block {
+    let (block_values, block_bytes) = kind.block();
+    if block_values == 1 {
+        let mut values = [0.0; BLOCK];
+        let bytes = BLOCK * block_bytes;
+        dequantize(kind, &row[index * bytes..][..bytes], &mut values).expect("whole blocks");
+        return nearest_eight_bit(&values);
+    }
+    let parts = block_values / BLOCK;
+    let block = &row[index / parts * block_bytes..][..block_bytes];
+    let part = part(kind, block, index % parts);
+    if encoding_of(kind).is_nested() {
+        let nested = nested(block, index % parts);
+        return Block {
+            scales: [nested.of_block[0]; 2],
+            minimum: -nested.of_block[1],
+            nested: [nested.scale, nested.minimum],
+            values: part.values,
+        };
+    }
+    Block {
+        scales: part.scales.map(to_half),
+        minimum: to_half(part.minimum),
+        nested: [0; 2],
+        values: part.values,
+    }
+}
+
+/// The nearest finite number of half precision.
+fn to_half(value: f32) -> f16 {
+    f16::from_f32(value.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()))
 }
 
 /// The nearest 8-bit values with one scale.
 fn nearest_eight_bit(values: &[f32; BLOCK]) -> Block {
     let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    let scale = f16::from_f32((largest / 127.0).min(f16::MAX.to_f32()));
-    Block { scale, minimum: f16::ZERO, values: to_steps(values, scale) }
+    let scale = to_half(largest / 127.0);
+    Block { scales: [scale; 2], minimum: f16::ZERO, nested: [0; 2], values: to_steps(values, scale) }
 }
 
 /// Values as multiples of `scale`, plus 128.
@@ -134,30 +130,86 @@ fn to_steps(values: &[f32; BLOCK], scale: f16) -> [u8; BLOCK] {
     values.map(|value| ((value / scale).round_ties_even().clamp(-127.0, 127.0) as i8 as u8) ^ 0x80)
 }
 
+/// Where things of 32 columns of a row are in its group.
+struct Place {
+    encoding: Encoding,
+    /// Of the chunk and of the part.
+    chunk: usize,
+    part: usize,
+    /// The block of the part.
+    half: usize,
+    row: usize,
+}
+
+impl Place {
+    /// `column` counts blocks.
+    fn new(encoding: Encoding, row: usize, column: usize) -> Place {
+        let index = column * BLOCK / PART;
+        let chunk = index / encoding.parts() * encoding.chunk_bytes();
+        let part = chunk + encoding.parts_offset() + index % encoding.parts() * encoding.part_bytes();
+        Place { encoding, chunk, part, half: column % 2, row }
+    }
+
+    /// The scale of 16 columns, or of 256 where it is nested.
+    fn scale(&self, half: usize) -> usize {
+        if self.encoding.is_nested() {
+            return self.chunk + 2 * self.row;
+        }
+        let index = if self.encoding.scales() == 2 { 2 * self.half + half } else { self.half };
+        self.part + (index * LANES + self.row) * 2
+    }
+
+    fn minimum(&self) -> usize {
+        if self.encoding.is_nested() {
+            return self.chunk + NESTED_MINIMA + 2 * self.row;
+        }
+        self.part + MINIMA + (self.half * LANES + self.row) * 2
+    }
+
+    /// The bytes of a nested scale and minimum.
+    fn nested(&self) -> [usize; 2] {
+        [0, NESTED_MINIMA].map(|offset| self.part + offset + self.half * LANES + self.row)
+    }
+
+    /// Column `i` of the 32, or its nibble.
+    fn value(&self, i: usize) -> usize {
+        let block = if self.encoding.bits() == 8 { self.half * VECTORS } else { 0 };
+        self.part + self.encoding.weights_offset() + (block + i / 4) * 64 + 4 * self.row + i % 4
+    }
+
+    /// The bits of column `i` above its nibble, how far to the left they stand there, and a mask of as many.
+    fn high(&self, i: usize) -> (usize, usize, u8) {
+        let j = i / 4;
+        let (vector, shift, mask) = match self.encoding.bits() {
+            5 => (self.half, (4 + j) % 8, 1),
+            _ => (2 * self.half + j / 4, (4 + 2 * j) % 8, 3),
+        };
+        let start = self.part + self.encoding.weights_offset() + HIGH_BITS;
+        (start + vector * 64 + 4 * self.row + i % 4, shift, mask)
+    }
+}
+
 /// Writes 32 columns of row `row` of a group; `column` counts blocks.
 fn write_block(encoding: Encoding, group: &mut [u8], row: usize, column: usize, block: &Block) {
-    let half = column % 2;
-    let chunk = &mut group[column / 2 * encoding.chunk_bytes()..][..encoding.chunk_bytes()];
-    let scale = (half * LANES + row) * 2;
-    chunk[scale..][..2].copy_from_slice(&block.scale.to_le_bytes());
-    if encoding == Encoding::FourBitMinimum {
-        chunk[MINIMA + scale..][..2].copy_from_slice(&block.minimum.to_le_bytes());
+    let place = Place::new(encoding, row, column);
+    for (half, scale) in block.scales.iter().enumerate() {
+        group[place.scale(half)..][..2].copy_from_slice(&scale.to_le_bytes());
     }
-    let weights = &mut chunk[encoding.weights_offset()..];
-    if encoding == Encoding::FiveBit {
-        let fifth = &mut weights[FIFTH + half * 64 + 4 * row..][..4];
-        for (place, value) in block.values.iter().enumerate() {
-            fifth[place % 4] |= value >> 4 << ((4 + place / 4) % 8);
+    if encoding.has_minima() {
+        group[place.minimum()..][..2].copy_from_slice(&block.minimum.to_le_bytes());
+    }
+    if encoding.is_nested() {
+        place.nested().into_iter().zip(block.nested).for_each(|(place, value)| group[place] = value);
+    }
+    for (i, value) in block.values.iter().enumerate() {
+        if encoding.bits() == 8 {
+            group[place.value(i)] = *value;
+            continue;
         }
-    }
-    for (j, quad) in block.values.as_chunks::<4>().0.iter().enumerate() {
-        match encoding {
-            Encoding::EightBit => weights[(half * VECTORS + j) * 64 + 4 * row..][..4].copy_from_slice(quad),
-            Encoding::FourBit | Encoding::FourBitMinimum | Encoding::FiveBit => {
-                for (byte, value) in weights[j * 64 + 4 * row..][..4].iter_mut().zip(quad) {
-                    *byte |= (value & 15) << (4 * half);
-                }
-            }
+        group[place.value(i)] |= (value & 15) << (4 * place.half);
+        if encoding.bits() > 4 {
+            let (byte, shift, _) = place.high(i);
+            group[byte] |= value >> 4 << shift;
         }
     }
 }
@@ -170,26 +222,22 @@ pub(super) fn unpack_block(
     column: usize,
     out: &mut [f32; BLOCK],
 ) {
-    let half = column % 2;
-    let chunk = &group[column / 2 * encoding.chunk_bytes()..][..encoding.chunk_bytes()];
-    let half_float = |offset: usize| {
-        let offset = offset + (half * LANES + row) * 2;
-        f16::from_le_bytes([chunk[offset], chunk[offset + 1]]).to_f32()
-    };
-    let weights = &chunk[encoding.weights_offset()..];
-    let scale = half_float(0);
+    let place = Place::new(encoding, row, column);
+    let half_float = |offset: usize| f16::from_le_bytes([group[offset], group[offset + 1]]).to_f32();
+    let [factor, minimum_factor] =
+        if encoding.is_nested() { place.nested().map(|place| f32::from(group[place])) } else { [1.0; 2] };
+    let scales = [0, 1].map(|half| half_float(place.scale(half)) * factor);
+    let minimum = if encoding.has_minima() { half_float(place.minimum()) * minimum_factor } else { 0.0 };
+    let offset = if encoding.has_minima() { 0 } else { 1 << (encoding.bits() - 1) };
     for (i, out) in out.iter_mut().enumerate() {
-        let place = i / 4 * 64 + 4 * row + i % 4;
-        *out = match encoding {
-            Encoding::FourBit => (f32::from(weights[place] >> (4 * half) & 15) - 8.0) * scale,
-            Encoding::FourBitMinimum => {
-                f32::from(weights[place] >> (4 * half) & 15) * scale + half_float(MINIMA)
-            }
-            Encoding::FiveBit => {
-                let fifth = weights[FIFTH + half * 64 + 4 * row + i % 4] >> ((4 + i / 4) % 8) & 1;
-                (f32::from(weights[place] >> (4 * half) & 15 | fifth << 4) - 16.0) * scale
-            }
-            Encoding::EightBit => f32::from((weights[half * VECTORS * 64 + place] ^ 0x80) as i8) * scale,
-        };
+        let mut value = group[place.value(i)];
+        if encoding.bits() < 8 {
+            value = value >> (4 * place.half) & 15;
+        }
+        if matches!(encoding.bits(), 5 | 6) {
+            let (byte, shift, mask) = place.high(i);
+            value |= (group[byte] >> shift & mask) << 4;
+        }
+        *out = (f32::from(value) - offset as f32) * scales[i / 16] + minimum;
     }
 }

@@ -20,7 +20,7 @@ use std::slice;
 use anyhow::{Result, ensure};
 
 use super::isa::LANES;
-use super::layout::{ACTIVATION_BYTES, CHUNK, Encoding};
+use super::layout::Encoding;
 use super::matrix::PackedMatrix;
 use super::scratch::{new_region, thread_activations, with_thread_scratch};
 use super::tile::{MAX_GROUPS, MAX_TOKENS, Tile};
@@ -147,12 +147,9 @@ impl<'a> Product<'a> {
         let shares = Shares { count: passes, threads, is_long: self.tokens > TOKENS_ROUNDED_BY_EACH };
 
         let mut scratch = self.kernels.scratch();
+        let (areas, room) = self.areas();
         let cols = self.matrices[0].cols;
-        let token_bytes = cols.div_ceil(CHUNK) * 2 * ACTIVATION_BYTES;
-        // Whole cache lines for each encoding.
-        let area = (self.tokens * token_bytes).next_multiple_of(64);
-        let room = area * Encoding::ALL.len();
-        let at = |start: *mut u8| Activations { start: SharedPointer(start), area, token_bytes };
+        let at = |start: *mut u8| Activations { start: SharedPointer(start), areas, cols };
         let region = new_region();
         let shared = (self.tokens > TOKENS_ROUNDED_BY_EACH).then(|| {
             scratch.activations.grow(room);
@@ -182,6 +179,24 @@ impl<'a> Product<'a> {
             }
         });
         Ok(())
+    }
+
+    /// Where the activations of each encoding that the matrices have begin, on whole cache lines, and where all end.
+    fn areas(&self) -> ([usize; Encoding::ALL.len()], usize) {
+        let mut room = 0;
+        let areas = Encoding::ALL.map(|encoding| {
+            let start = room;
+            if self.has(encoding) {
+                room += (self.tokens * encoding.token_bytes(self.matrices[0].cols)).next_multiple_of(64);
+            }
+            start
+        });
+        (areas, room)
+    }
+
+    /// Whether one of the matrices has this encoding.
+    fn has(&self, encoding: Encoding) -> bool {
+        self.matrices.iter().any(|matrix| matrix.encoding == encoding)
     }
 
     /// Passes over the rows of a matrix.
@@ -225,7 +240,7 @@ impl<'a> Product<'a> {
                     token = normed;
                 }
                 for encoding in Encoding::ALL {
-                    if !self.matrices.iter().any(|matrix| matrix.encoding == encoding) {
+                    if !self.has(encoding) {
                         continue;
                     }
                     // SAFETY: the level is available; the area has room for all tokens, and the tiles before this
@@ -270,7 +285,7 @@ impl<'a> Product<'a> {
                     weights: matrix.as_bytes().as_ptr().add(first_group * matrix.group_bytes),
                     group_stride: matrix.group_bytes,
                     activations: activations.tile(matrix.encoding, first_token),
-                    chunks: matrix.cols.div_ceil(CHUNK),
+                    chunks: matrix.cols.div_ceil(matrix.encoding.chunk_columns()),
                     out,
                     out_stride,
                     start: matrix.bias().map_or(std::ptr::null(), |bias| bias.as_ptr().add(first_row)),
@@ -364,15 +379,17 @@ unsafe fn copy<const COUNT: usize>(from: *const f32, to: *mut f32) {
 /// Rounded activations of all tokens, one area for each encoding.
 struct Activations {
     start: SharedPointer<u8>,
-    area: usize,
-    token_bytes: usize,
+    /// Offsets of the encodings' areas.
+    areas: [usize; Encoding::ALL.len()],
+    cols: usize,
 }
 
 impl Activations {
     /// Where the tile that begins with token `first` is.
     fn tile(&self, encoding: Encoding, first: usize) -> *mut u8 {
         // Inside the buffer, whose size `run` made from the same numbers.
-        self.start.get().wrapping_add(encoding as usize * self.area + first * self.token_bytes)
+        let offset = self.areas[encoding as usize] + first * encoding.token_bytes(self.cols);
+        self.start.get().wrapping_add(offset)
     }
 }
 

@@ -38,38 +38,46 @@ macro_rules! routines {
             /// # Safety
             /// As [`$crate::kernels::tile::multiply_tile`].
             $(#[target_feature(enable = $features)])?
-            unsafe fn tile<const BITS: usize, const MINIMUM: bool, const GROUPS: usize, const TOKENS: usize>(
+            unsafe fn tile<const E: usize, const BITS: usize, const GROUPS: usize, const TOKENS: usize>(
                 tile: &Tile,
             ) {
                 // SAFETY: the caller's promise.
-                unsafe { $crate::kernels::tile::multiply_tile::<$isa, BITS, MINIMUM, GROUPS, TOKENS>(tile) }
+                unsafe { $crate::kernels::tile::multiply_tile::<$isa, E, BITS, GROUPS, TOKENS>(tile) }
             }
 
-            fn of_encoding<const BITS: usize, const MINIMUM: bool>(groups: usize, tokens: usize) -> MultiplyTile {
+            fn of_encoding<const E: usize, const BITS: usize>(groups: usize, tokens: usize) -> MultiplyTile {
                 const WIDE: usize = <$isa as Isa>::WIDE_GROUPS;
                 match (groups, tokens) {
-                    (1, 1) => tile::<BITS, MINIMUM, 1, 1>,
-                    (1, 2) => tile::<BITS, MINIMUM, 1, 2>,
-                    (1, 3) => tile::<BITS, MINIMUM, 1, 3>,
-                    (1, 4) => tile::<BITS, MINIMUM, 1, 4>,
-                    (1, 5) => tile::<BITS, MINIMUM, 1, 5>,
-                    (1, 6) => tile::<BITS, MINIMUM, 1, 6>,
-                    (_, 1) => tile::<BITS, MINIMUM, WIDE, 1>,
-                    (_, 2) => tile::<BITS, MINIMUM, WIDE, 2>,
-                    (_, 3) => tile::<BITS, MINIMUM, WIDE, 3>,
-                    (_, 4) => tile::<BITS, MINIMUM, WIDE, 4>,
-                    (_, 5) => tile::<BITS, MINIMUM, WIDE, 5>,
-                    (_, _) => tile::<BITS, MINIMUM, WIDE, 6>,
+                    (1, 1) => tile::<E, BITS, 1, 1>,
+                    (1, 2) => tile::<E, BITS, 1, 2>,
+                    (1, 3) => tile::<E, BITS, 1, 3>,
+                    (1, 4) => tile::<E, BITS, 1, 4>,
+                    (1, 5) => tile::<E, BITS, 1, 5>,
+                    (1, 6) => tile::<E, BITS, 1, 6>,
+                    (_, 1) => tile::<E, BITS, WIDE, 1>,
+                    (_, 2) => tile::<E, BITS, WIDE, 2>,
+                    (_, 3) => tile::<E, BITS, WIDE, 3>,
+                    (_, 4) => tile::<E, BITS, WIDE, 4>,
+                    (_, 5) => tile::<E, BITS, WIDE, 5>,
+                    (_, _) => tile::<E, BITS, WIDE, 6>,
                 }
             }
 
             fn multiply_tile(encoding: Encoding, groups: usize, tokens: usize) -> MultiplyTile {
                 debug_assert!(groups <= <$isa as Isa>::WIDE_GROUPS && tokens <= <$isa as Isa>::TILE_TOKENS);
+                macro_rules! of {
+                    ($name:ident) => {
+                        of_encoding::<{ Encoding::$name as usize }, { Encoding::$name.bits() }>(groups, tokens)
+                    };
+                }
                 match encoding {
-                    Encoding::FourBit => of_encoding::<4, false>(groups, tokens),
-                    Encoding::FourBitMinimum => of_encoding::<4, true>(groups, tokens),
-                    Encoding::FiveBit => of_encoding::<5, false>(groups, tokens),
-                    Encoding::EightBit => of_encoding::<8, false>(groups, tokens),
+                    Encoding::FourBit => of!(FourBit),
+                    Encoding::FourBitMinimum => of!(FourBitMinimum),
+                    Encoding::FourBitNested => of!(FourBitNested),
+                    Encoding::FiveBit => of!(FiveBit),
+                    Encoding::FiveBitMinimum => of!(FiveBitMinimum),
+                    Encoding::SixBit => of!(SixBit),
+                    Encoding::EightBit => of!(EightBit),
                 }
             }
 
@@ -84,14 +92,23 @@ macro_rules! routines {
                 width: usize,
                 index: usize,
             ) {
-                use $crate::kernels::tile::quantize_token;
+                macro_rules! of {
+                    ($name:ident) => {
+                        $crate::kernels::tile::quantize_token::<$isa, { Encoding::$name as usize }>(
+                            x, columns, tile, width, index,
+                        )
+                    };
+                }
                 // SAFETY: the caller's promise.
                 unsafe {
                     match encoding {
-                        Encoding::FourBit => quantize_token::<$isa, 4, false>(x, columns, tile, width, index),
-                        Encoding::FourBitMinimum => quantize_token::<$isa, 4, true>(x, columns, tile, width, index),
-                        Encoding::FiveBit => quantize_token::<$isa, 5, false>(x, columns, tile, width, index),
-                        Encoding::EightBit => quantize_token::<$isa, 8, false>(x, columns, tile, width, index),
+                        Encoding::FourBit => of!(FourBit),
+                        Encoding::FourBitMinimum => of!(FourBitMinimum),
+                        Encoding::FourBitNested => of!(FourBitNested),
+                        Encoding::FiveBit => of!(FiveBit),
+                        Encoding::FiveBitMinimum => of!(FiveBitMinimum),
+                        Encoding::SixBit => of!(SixBit),
+                        Encoding::EightBit => of!(EightBit),
                     }
                 }
             }

@@ -27,6 +27,7 @@ impl Isa for Scalar {
     const PANEL_COLUMNS: usize = 1;
     const SIGNED_BYTES: bool = true;
     const HIGH_NIBBLE_IN_PLACE: bool = false;
+    const ADDS_IN_16_BITS: bool = false;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self::Floats {
@@ -130,8 +131,8 @@ impl Isa for Scalar {
         a.map(|byte| if places < 0 { byte << -places } else { byte >> places })
     }
     #[inline(always)]
-    unsafe fn with_fifth(nibbles: Self::Weights, bits: Self::Weights) -> Self::Weights {
-        std::array::from_fn(|i| nibbles[i] | bits[i] & 16)
+    unsafe fn with_high_bits<const MASK: i8>(nibbles: Self::Weights, bits: Self::Weights) -> Self::Weights {
+        std::array::from_fn(|i| nibbles[i] | bits[i] & MASK as u8)
     }
     #[inline(always)]
     unsafe fn start(correction: i32) -> Self::Sums {

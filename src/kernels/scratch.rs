@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::layout::AlignedBytes;
+use super::aligned::AlignedBytes;
 
 /// Those of one [`super::Kernels`].
 #[derive(Default)]

@@ -111,9 +111,13 @@ fn check_multiply(kind: SourceKind, rows: usize, cols: usize, tokens: usize, see
             matrix.row(row, out).unwrap();
         }
         let exact: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
-        let is_exact =
-            matches!(kind, SourceKind::Q4_0 | SourceKind::Q5_0 | SourceKind::Q8_0 | SourceKind::Q4_1);
-        check_close(&kernels, &weights, &exact, if is_exact { 1e-7 } else { 0.01 });
+        let tolerance = match kind {
+            SourceKind::F32 | SourceKind::F16 | SourceKind::BF16 => 0.01,
+            // Their scales and minima become halves.
+            SourceKind::Q5K | SourceKind::Q6K => 5e-4,
+            _ => 1e-7,
+        };
+        check_close(&kernels, &weights, &exact, tolerance);
 
         // Beyond the result: a guard that no tile may touch.
         let mut out = vec![7.0; tokens * rows + 64];
@@ -145,15 +149,25 @@ fn products_of_every_small_batch() {
 /// The largest sums that there can be, of either sign: they must fit where a level adds them up.
 #[test]
 fn products_of_the_largest_weights_and_activations() {
-    let cols = 64;
-    for kind in [SourceKind::Q4_0, SourceKind::Q4_1, SourceKind::Q5_0, SourceKind::Q8_0] {
+    for kind in SourceKind::ALL.into_iter().filter(|kind| kind.block().0 > 1) {
         let (block_values, block_bytes) = kind.block();
+        let cols = block_values.max(64);
         for (byte, eight_bits) in [(0x00, 0x81), (0xff, 0x7f)] {
             let (mut block, scale) = (vec![byte; block_bytes], f16::from_f32(1.0).to_le_bytes());
             block[..2].copy_from_slice(&scale);
             match kind {
-                SourceKind::Q4_1 => block[2..4].copy_from_slice(&scale),
+                SourceKind::Q4_1 | SourceKind::Q5_1 => block[2..4].copy_from_slice(&scale),
                 SourceKind::Q8_0 => block[2..].fill(eight_bits),
+                SourceKind::Q4K | SourceKind::Q5K => {
+                    block[2..4].copy_from_slice(&scale);
+                    // Scales and minima of 1.
+                    block[4..16].copy_from_slice(&[1, 1, 1, 1, 1, 1, 1, 1, 0x11, 0x11, 0x11, 0x11]);
+                }
+                SourceKind::Q6K => {
+                    block[..2].fill(byte);
+                    block[192..208].fill(1);
+                    block[208..].copy_from_slice(&scale);
+                }
                 _ => {}
             }
             let source = block.repeat(LANES * cols / block_values);
@@ -188,14 +202,13 @@ proptest! {
 
     #[test]
     fn products_of_random_shapes(
-        kind in prop::sample::select(&SourceKind::ALL[..9]),
+        kind in prop::sample::select(&SourceKind::ALL[..]),
         rows in 1_usize..80,
         blocks in 1_usize..7,
         tokens in 1_usize..40,
         seed: u64,
     ) {
-        let kind = if kind.block().0 == 256 { SourceKind::Q4_0 } else { kind };
-        check_multiply(kind, rows, 32 * blocks, tokens, seed);
+        check_multiply(kind, rows, kind.block().0.max(32) * blocks, tokens, seed);
     }
 
     #[test]
@@ -268,7 +281,11 @@ fn check_elementwise(rows: usize, width: usize, seed: u64) {
 fn check_combined(rows: [usize; 3], blocks: usize, tokens: usize, seed: u64) {
     let cols = 32 * blocks;
     let mut numbers = Numbers(seed | 1);
-    let kinds = [SourceKind::Q4_0, SourceKind::Q4_1, SourceKind::Q8_0];
+    let kinds = if cols == 256 {
+        [SourceKind::Q6K, SourceKind::Q4K, SourceKind::Q5K]
+    } else {
+        [SourceKind::Q4_0, SourceKind::Q4_1, SourceKind::Q8_0]
+    };
     let sources: Vec<_> = (0..3).map(|i| random_matrix(kinds[i], rows[i], cols, &mut numbers)).collect();
     let biases: Vec<_> = rows.iter().map(|rows| numbers.floats(*rows)).collect();
     let (x, weight) = (numbers.floats(tokens * cols), numbers.floats(cols));
@@ -326,21 +343,25 @@ fn combined_products_of_few_and_of_many_tokens() {
     check_combined([48, 16, 33], 3, 1, 1);
     check_combined([576, 192, 192], 2, 3, 2);
     check_combined([70, 5, 64], 4, 150, 3);
+    check_combined([48, 16, 33], 8, 1, 4);
+    check_combined([70, 5, 64], 8, 30, 5);
 }
 
 #[test]
 fn a_packed_matrix_is_the_same_in_a_shared_file() {
     let kernels = Kernels::new(1);
     let mut numbers = Numbers(5);
-    for kind in [SourceKind::Q4_0, SourceKind::Q4_1, SourceKind::Q5_0, SourceKind::Q8_0] {
-        let source = random_matrix(kind, 40, 96, &mut numbers);
-        let matrix = PackedMatrix::pack(&kernels, kind, 40, 96, &source).unwrap();
-        let mut file = layout::AlignedBytes::zeroed(64 + matrix.bytes());
+    for kind in SourceKind::ALL {
+        let cols = kind.block().0.max(96);
+        let source = random_matrix(kind, 40, cols, &mut numbers);
+        let matrix = PackedMatrix::pack(&kernels, kind, 40, cols, &source).unwrap();
+        let mut file = aligned::AlignedBytes::zeroed(64 + matrix.bytes());
         file.as_mut_slice()[64..64 + matrix.bytes()].copy_from_slice(matrix.as_bytes());
         let file: SharedBytes = Arc::new(file);
-        let at = |offset, rows| PackedMatrix::from_shared(matrix.encoding(), rows, 96, file.clone(), offset);
+        let at =
+            |offset, rows| PackedMatrix::from_shared(matrix.encoding(), rows, cols, file.clone(), offset);
         let shared = at(64, 40).unwrap();
-        let x = numbers.floats(2 * 96);
+        let x = numbers.floats(2 * cols);
         let product = |matrix: &PackedMatrix| {
             let mut out = vec![0.0; 80];
             multiply(&kernels, &[matrix], x[..].into(), &mut out).unwrap();
@@ -349,7 +370,9 @@ fn a_packed_matrix_is_the_same_in_a_shared_file() {
         assert_eq!(product(&shared), product(&matrix));
         assert!(at(32, 40).is_err() && at(128, 40).is_err() && at(64, 4000).is_err() && at(64, 0).is_err());
         assert!(at(usize::MAX, 40).is_err());
-        assert!(PackedMatrix::from_shared("three-bit", 40, 96, file.clone(), 64).is_err());
+        assert!(PackedMatrix::from_shared("three-bit", 40, cols, file.clone(), 64).is_err());
+        // Nested scales are those of whole chunks.
+        assert!(PackedMatrix::from_shared("four-bit-nested", 16, 64, file.clone(), 64).is_err());
     }
 }
 
@@ -425,7 +448,7 @@ fn every_level_rounds_activations_to_the_same_bytes() {
         *value = if index == 0 { -127.0 } else { index as f32 - 15.5 };
     }
     let rounded = |kernels: &Kernels| {
-        let mut tile = layout::AlignedBytes::zeroed(COLUMNS.div_ceil(64) * 2 * layout::ACTIVATION_BYTES);
+        let mut tile = aligned::AlignedBytes::zeroed(layout::Encoding::EightBit.token_bytes(COLUMNS));
         // SAFETY: the level is available, the values are there, and the tile has room for one token.
         unsafe {
             let (from, to) = (x.as_ptr(), tile.as_mut_ptr());

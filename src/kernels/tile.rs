@@ -1,20 +1,22 @@
 //! The inner loops of a matrix product: a few rows times a few tokens, and the activations' way into bytes.
 //!
 //! ```text
-//! for each chunk of 64 columns, for each of its two blocks:
-//!     dots[group][token] = what the offset of the weights asks for
-//!     for j in 0..8:                                 four columns at a time
-//!         dots[group][token][row] += weights[group][j][row][0..4] · values[token][j][0..4]      bytes into i32
-//!     sums[group][token][row] += dots[group][token][row] · weight_scale[group][row] · scale[token]
-//!     sums[group][token][row] += minimum[group][row] · sum_of_values[token]                     if there are minima
+//! for each part of 64 columns, for each of its two blocks:
+//!     for each run of the block's vectors:               one; two where every 16 columns have a scale
+//!         dots[group][token] = what the offset of the weights asks for
+//!         for j in the run:                              four columns at a time
+//!             dots[group][token][row] += weights[group][j][row][0..4] · values[token][j][0..4]      bytes into i32
+//!         sums[group][token][row] += dots[group][token][row] · weight_scale[group][row] · scale[token]
+//!     sums[group][token][row] += minimum[group][row] · sum_of_values[token]                         if there are minima
 //! ```
 //!
-//! The sums start from zero, from a bias, or from what the result is added to. All of `dots` and `sums` stay in registers; that bounds groups × tokens.
+//! The sums start from zero, from a bias, or from what the result is added to. All of `dots` and `sums` stay in registers;
+//! that bounds groups × tokens.
 
 use half::f16;
 
 use super::isa::{Isa, LANES};
-use super::layout::{ACTIVATION_BYTES, BLOCK, CHUNK, Encoding, FIFTH, MINIMA, VECTORS};
+use super::layout::{BLOCK, Encoding, HIGH_BITS, MINIMA, NESTED_MINIMA, PART, VECTORS};
 
 /// The most tokens that a tile may have.
 pub(super) const MAX_TOKENS: usize = 6;
@@ -32,7 +34,7 @@ pub(super) struct Tile {
     pub(super) group_stride: usize,
     /// The activations of the tile's tokens.
     pub(super) activations: *const u8,
-    /// Columns / 64.
+    /// Chunks of a row.
     pub(super) chunks: usize,
     /// The first token's first row.
     pub(super) out: *mut f32,
@@ -47,23 +49,24 @@ pub(super) struct Tile {
 /// A tile with its sizes fixed.
 pub(super) type MultiplyTile = unsafe fn(&Tile);
 
-/// Multiplies one tile; see the module's description.
+/// Multiplies one tile; see the module's description. `E` is the encoding's place in [`Encoding::ALL`], and `BITS` its bits.
 ///
 /// # Safety
-/// The level must be available. `tile` must point to `GROUPS` groups of `chunks` chunks of this encoding, to
-/// `chunks` · 2 blocks of activations for `TOKENS` tokens, and to `TOKENS` rows of 16 · `GROUPS` values in `out` and, if
+/// The level must be available. `tile` must point to `GROUPS` groups of `chunks` chunks of this encoding, to the
+/// activations of as many columns for `TOKENS` tokens, and to `TOKENS` rows of 16 · `GROUPS` values in `out` and, if
 /// it is not null, in `start`.
 #[inline(always)]
 pub(super) unsafe fn multiply_tile<
     I: Isa,
+    const E: usize,
     const BITS: usize,
-    const MINIMUM: bool,
     const GROUPS: usize,
     const TOKENS: usize,
 >(
     tile: &Tile,
 ) {
-    let encoding = const { encoding(BITS, MINIMUM) };
+    let encoding = const { Encoding::ALL[E] };
+    const { assert!(Encoding::ALL[E].bits() == BITS) };
     // SAFETY: the caller vouches for the level and for the operands; every pointer below stays inside them.
     unsafe {
         let mut sums = [[I::splat(0.0); TOKENS]; GROUPS];
@@ -74,27 +77,22 @@ pub(super) unsafe fn multiply_tile<
                 }
             }
         }
-        let mut weights = tile.weights;
+        let stride = tile.group_stride;
+        let mut chunk = tile.weights;
         let mut activations = tile.activations;
         for _ in 0..tile.chunks {
-            multiply_block::<I, BITS, MINIMUM, GROUPS, TOKENS, 0>(
-                weights,
-                tile.group_stride,
-                activations,
-                &mut sums,
-            );
-            // The two blocks of a 4-bit chunk share their loads. The compiler would keep all of them for the second
-            // block and spill; a pointer that it cannot see through makes it load again, from the first-level cache.
-            weights = opaque(weights);
-            activations = activations.add(TOKENS * ACTIVATION_BYTES);
-            multiply_block::<I, BITS, MINIMUM, GROUPS, TOKENS, 1>(
-                weights,
-                tile.group_stride,
-                activations,
-                &mut sums,
-            );
-            activations = activations.add(TOKENS * ACTIVATION_BYTES);
-            weights = weights.add(encoding.chunk_bytes());
+            let mut part = Part { head: chunk, start: chunk.add(encoding.parts_offset()), stride };
+            for _ in 0..encoding.parts() {
+                multiply_block::<I, E, BITS, GROUPS, TOKENS, 0>(&part, activations, &mut sums);
+                // The two blocks of nibbles share their loads. The compiler would keep all of them for the second
+                // block and spill; a pointer that it cannot see through makes it load again, from the first-level cache.
+                part.start = opaque(part.start);
+                activations = activations.add(TOKENS * encoding.activation_bytes());
+                multiply_block::<I, E, BITS, GROUPS, TOKENS, 1>(&part, activations, &mut sums);
+                activations = activations.add(TOKENS * encoding.activation_bytes());
+                part.start = part.start.add(encoding.part_bytes());
+            }
+            chunk = chunk.add(encoding.chunk_bytes());
         }
         for group in 0..GROUPS {
             for token in 0..TOKENS {
@@ -104,58 +102,149 @@ pub(super) unsafe fn multiply_tile<
     }
 }
 
+/// 64 columns of each group.
+struct Part {
+    /// The first group's chunk, where nested scales have their numbers.
+    head: *const u8,
+    /// The first group's part.
+    start: *const u8,
+    /// Bytes from one group to the next.
+    stride: usize,
+}
+
+impl Part {
+    /// The scales of a run of vectors in block `HALF`.
+    ///
+    /// # Safety
+    /// The level must be available, and the group exist.
+    #[inline(always)]
+    unsafe fn scales<I: Isa, const E: usize, const HALF: usize, const RUN: usize>(
+        &self,
+        group: usize,
+    ) -> I::Floats {
+        let encoding = const { Encoding::ALL[E] };
+        // SAFETY: the caller's promise.
+        unsafe {
+            let start = self.start.add(group * self.stride);
+            if encoding.is_nested() {
+                let scales = I::load_half(self.head.add(group * self.stride).cast());
+                return I::mul(scales, I::load_bytes(start.add(HALF * LANES).cast()));
+            }
+            let index = if encoding.scales() == 2 { 2 * HALF + RUN } else { HALF };
+            I::load_half(start.cast::<f16>().add(index * LANES))
+        }
+    }
+
+    /// The minima of block `HALF`, where the encoding has them.
+    ///
+    /// # Safety
+    /// As [`Part::scales`].
+    #[inline(always)]
+    unsafe fn minima<I: Isa, const E: usize, const HALF: usize>(&self, group: usize) -> I::Floats {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let start = self.start.add(group * self.stride);
+            if const { Encoding::ALL[E].is_nested() } {
+                let minima = I::load_half(self.head.add(group * self.stride + NESTED_MINIMA).cast());
+                return I::mul(minima, I::load_bytes(start.add(NESTED_MINIMA + HALF * LANES).cast()));
+            }
+            I::load_half(start.add(MINIMA).cast::<f16>().add(HALF * LANES))
+        }
+    }
+}
+
 /// Adds one block of 32 columns to `sums`.
 ///
 /// # Safety
-/// As [`multiply_tile`], `weights` at a chunk and `activations` at its block `HALF`.
+/// As [`multiply_tile`], `activations` at block `HALF` of the part.
 #[inline(always)]
 unsafe fn multiply_block<
     I: Isa,
+    const E: usize,
     const BITS: usize,
-    const MINIMUM: bool,
     const GROUPS: usize,
     const TOKENS: usize,
     const HALF: usize,
 >(
-    weights: *const u8,
-    group_stride: usize,
+    part: &Part,
     activations: *const u8,
     sums: &mut [[I::Floats; TOKENS]; GROUPS],
 ) {
-    let encoding = const { encoding(BITS, MINIMUM) };
+    let encoding = const { Encoding::ALL[E] };
+    // SAFETY: as in `multiply_tile`.
+    unsafe {
+        if const { has_two_runs::<I>(Encoding::ALL[E]) } {
+            multiply_run::<I, E, BITS, GROUPS, TOKENS, HALF, 0, 0, 4>(part, activations, sums);
+            multiply_run::<I, E, BITS, GROUPS, TOKENS, HALF, 1, 4, 8>(part, activations, sums);
+        } else {
+            multiply_run::<I, E, BITS, GROUPS, TOKENS, HALF, 0, 0, 8>(part, activations, sums);
+        }
+        if encoding.has_minima() {
+            let sums_of_values = activations.cast::<f32>().add(TOKENS);
+            for group in 0..GROUPS {
+                let minima = part.minima::<I, E, HALF>(group);
+                for token in 0..TOKENS {
+                    let sum = I::splat(*sums_of_values.add(token));
+                    sums[group][token] = I::fma(minima, sum, sums[group][token]);
+                }
+            }
+        }
+    }
+}
+
+/// Whether the two halves of a block are summed one after the other: each has a scale, or their sums would not fit.
+const fn has_two_runs<I: Isa>(encoding: Encoding) -> bool {
+    encoding.scales() == 2 || I::ADDS_IN_16_BITS && encoding.has_minima() && encoding.bits() > 4
+}
+
+/// Adds the vectors `FROM..TO` of a block.
+///
+/// # Safety
+/// As [`multiply_block`].
+#[inline(always)]
+unsafe fn multiply_run<
+    I: Isa,
+    const E: usize,
+    const BITS: usize,
+    const GROUPS: usize,
+    const TOKENS: usize,
+    const HALF: usize,
+    const RUN: usize,
+    const FROM: usize,
+    const TO: usize,
+>(
+    part: &Part,
+    activations: *const u8,
+    sums: &mut [[I::Floats; TOKENS]; GROUPS],
+) {
+    let encoding = const { Encoding::ALL[E] };
     // SAFETY: as in `multiply_tile`.
     unsafe {
         let scales = activations.cast::<f32>();
         let corrections = scales.add(TOKENS).cast::<i32>();
-        let values = corrections.add(TOKENS);
-        let correction =
-            |token| if MINIMUM || starts_at_zero::<I, BITS>() { 0 } else { *corrections.add(token) };
+        let values = corrections.add(TOKENS * encoding.scales());
+        let starts_at_zero = encoding.has_minima() || encoding.bits() == 8 && I::SIGNED_BYTES;
+        let run = if encoding.scales() == 2 { RUN } else { 0 };
+        let correction = |token| if starts_at_zero { 0 } else { *corrections.add(run * TOKENS + token) };
         let mut dots = [[I::start(0); TOKENS]; GROUPS];
         for token in 0..TOKENS {
             for group in 0..GROUPS {
                 dots[group][token] = I::start(correction(token));
             }
         }
-        let block = Block { weights: weights.add(encoding.weights_offset()), group_stride, values };
-        I::dot_block::<BITS, HALF, GROUPS, TOKENS>(&block, &mut dots);
+        let weights = part.start.add(encoding.weights_offset());
+        let block = Block { weights, group_stride: part.stride, values };
+        I::dot_run::<BITS, HALF, FROM, TO, GROUPS, TOKENS>(&block, &mut dots);
         for group in 0..GROUPS {
-            let chunk = weights.add(group * group_stride).cast::<f16>();
-            let weight_scale = I::load_half(chunk.add(HALF * LANES));
+            let weight_scales = part.scales::<I, E, HALF, RUN>(group);
             for token in 0..TOKENS {
                 let dot = if BITS < 8 {
                     I::sums_of_nibbles(dots[group][token], correction(token))
                 } else {
                     I::sums_of_bytes(dots[group][token])
                 };
-                let scale = I::mul(weight_scale, I::splat(*scales.add(token)));
+                let scale = I::mul(weight_scales, I::splat(*scales.add(token)));
                 sums[group][token] = I::fma(dot, scale, sums[group][token]);
-            }
-            if MINIMUM {
-                let minimum = I::load_half(chunk.byte_add(MINIMA).add(HALF * LANES));
-                for token in 0..TOKENS {
-                    let sum = I::splat(f32::from_bits(*corrections.add(token) as u32));
-                    sums[group][token] = I::fma(minimum, sum, sums[group][token]);
-                }
             }
         }
     }
@@ -163,7 +252,7 @@ unsafe fn multiply_block<
 
 /// What the products of a block of 32 columns are made from.
 pub(super) struct Block {
-    /// The first group's weights, of both blocks of the chunk.
+    /// The first group's weights, of both blocks of the part.
     weights: *const u8,
     group_stride: usize,
     /// `[j: 0..8][tokens]`, four columns each.
@@ -204,11 +293,19 @@ impl Block {
             match (BITS, HALF) {
                 (4, 0) => I::low_nibbles(I::weights(block.add(j * 64))),
                 (4, _) => I::high_nibbles(I::weights(block.add(j * 64))),
-                (5, half) => {
+                (5 | 6, half) => {
                     let both = I::weights(block.add(j * 64));
                     let nibbles = I::low_nibbles(if half == 0 { both } else { I::shift(both, 4) });
-                    let places = if j < 4 { j as i32 } else { j as i32 - 8 };
-                    I::with_fifth(nibbles, I::shift(I::weights(block.add(FIFTH + half * 64)), places))
+                    let high = block.add(HIGH_BITS);
+                    if BITS == 5 {
+                        let places = if j < 4 { j as i32 } else { j as i32 - 8 };
+                        let bits = I::shift(I::weights(high.add(half * 64)), places);
+                        I::with_high_bits::<0x10>(nibbles, bits)
+                    } else {
+                        let places = [0, 2, -4, -2][j % 4];
+                        let bits = I::shift(I::weights(high.add((2 * half + j / 4) * 64)), places);
+                        I::with_high_bits::<0x30>(nibbles, bits)
+                    }
                 }
                 _ => I::weights(block.add((HALF * VECTORS + j) * 64)),
             }
@@ -226,15 +323,17 @@ impl Block {
     }
 }
 
-/// Adds a block's products to the sums of each group and token, one vector of weights after the other.
+/// Adds the products of the vectors `FROM..TO` to the sums of each group and token, one vector of weights after the other.
 ///
 /// # Safety
 /// The level must be available, and the block have these groups and tokens.
 #[inline(always)]
-pub(super) unsafe fn dot_block<
+pub(super) unsafe fn dot_run<
     I: Isa,
     const BITS: usize,
     const HALF: usize,
+    const FROM: usize,
+    const TO: usize,
     const GROUPS: usize,
     const TOKENS: usize,
 >(
@@ -244,14 +343,18 @@ pub(super) unsafe fn dot_block<
     // SAFETY: the caller's promise.
     unsafe {
         macro_rules! steps {
-            ($($j:expr),*) => { $(dot_vector::<I, BITS, HALF, GROUPS, TOKENS>(block, dots, $j);)* };
+            ($($j:expr),*) => {
+                $(if FROM <= $j && $j < TO {
+                    dot_vector::<I, BITS, HALF, GROUPS, TOKENS>(block, dots, $j);
+                })*
+            };
         }
-        if BITS == 5 {
+        if BITS == 5 || BITS == 6 {
             // Written out, so that the shifts are by constants.
             steps!(0, 1, 2, 3, 4, 5, 6, 7);
         } else {
-            for j in 0..VECTORS {
-                steps!(j);
+            for j in FROM..TO {
+                dot_vector::<I, BITS, HALF, GROUPS, TOKENS>(block, dots, j);
             }
         }
     }
@@ -260,7 +363,7 @@ pub(super) unsafe fn dot_block<
 /// Adds the products of one vector of each group's weights.
 ///
 /// # Safety
-/// As [`dot_block`].
+/// As [`dot_run`].
 #[inline(always)]
 unsafe fn dot_vector<
     I: Isa,
@@ -300,23 +403,24 @@ unsafe fn dot_vector<
 ///
 /// # Safety
 /// The level must be available; `x` holds `columns` values (a multiple of 32); `tile` has room for `width` tokens of
-/// that many columns, rounded up to whole chunks.
+/// that many columns, rounded up to whole parts.
 #[inline(always)]
-pub(super) unsafe fn quantize_token<I: Isa, const BITS: usize, const MINIMUM: bool>(
+pub(super) unsafe fn quantize_token<I: Isa, const E: usize>(
     x: *const f32,
     columns: usize,
     tile: *mut u8,
     width: usize,
     index: usize,
 ) {
-    for block in 0..columns.div_ceil(CHUNK) * 2 {
+    let encoding = const { Encoding::ALL[E] };
+    for block in 0..columns.div_ceil(PART) * 2 {
         // SAFETY: the caller vouches for the sizes; an odd last block is padding and reads nothing of `x`.
         unsafe {
-            let scales = tile.add(block * width * ACTIVATION_BYTES).cast::<f32>();
+            let scales = tile.add(block * width * encoding.activation_bytes()).cast::<f32>();
             let corrections = scales.add(width).cast::<i32>();
-            let values = corrections.add(width);
+            let values = corrections.add(width * encoding.scales());
             let mut bytes = [[0; LANES]; 2];
-            let (mut scale, mut sum) = (0.0, 0);
+            let (mut scale, mut bytes_sums) = (0.0, [0; 2]);
             if block * BLOCK < columns {
                 let (first, second) = (I::load(x.add(block * BLOCK)), I::load(x.add(block * BLOCK + LANES)));
                 let largest = I::largest(I::max(I::abs(first), I::abs(second)));
@@ -324,45 +428,35 @@ pub(super) unsafe fn quantize_token<I: Isa, const BITS: usize, const MINIMUM: bo
                 if largest > 1e-30 {
                     scale = largest / 127.0;
                     let inverse = I::splat(127.0 / largest);
-                    let (first, first_sum) = I::to_bytes(I::mul(first, inverse));
-                    let (second, second_sum) = I::to_bytes(I::mul(second, inverse));
-                    bytes = [first, second];
-                    sum = first_sum.wrapping_add(second_sum);
+                    (bytes[0], bytes_sums[0]) = I::to_bytes(I::mul(first, inverse));
+                    (bytes[1], bytes_sums[1]) = I::to_bytes(I::mul(second, inverse));
                 }
             }
-            let (offset, factor) = match BITS {
+            let (offset, factor) = match encoding.bits() {
                 4 if block % 2 == 1 && I::HIGH_NIBBLE_IN_PLACE => (-8 * 16, 1.0 / 16.0),
-                4 => (-8, 1.0),
-                5 => (-16, 1.0),
-                _ => (-128, 1.0),
+                bits => (-(1 << (bits - 1)), 1.0),
             };
             scales.add(index).write(scale * factor);
-            let correction = match BITS {
-                _ if MINIMUM => (scale * sum as f32).to_bits() as i32,
+            let correction = |bytes: &[[i8; LANES]], sum: i32| match encoding.bits() {
+                _ if encoding.has_minima() => (scale * sum as f32).to_bits() as i32,
                 8 => sum.wrapping_mul(offset),
-                _ => I::correction(&bytes, sum, offset),
+                _ => I::correction(bytes, sum, offset),
             };
-            corrections.add(index).write(correction);
+            if encoding.scales() == 2 {
+                for half in 0..2 {
+                    let correction = correction(&bytes[half..=half], bytes_sums[half]);
+                    corrections.add(half * width + index).write(correction);
+                }
+            } else {
+                let sum = bytes_sums[0].wrapping_add(bytes_sums[1]);
+                corrections.add(index).write(correction(&bytes, sum));
+            }
             let quads = bytes.as_flattened().as_chunks::<4>().0;
             for (j, quad) in quads.iter().enumerate() {
                 values.add(j * width + index).cast::<[i8; 4]>().write(*quad);
             }
         }
     }
-}
-
-const fn encoding(bits: usize, minimum: bool) -> Encoding {
-    match (bits, minimum) {
-        (4, false) => Encoding::FourBit,
-        (4, true) => Encoding::FourBitMinimum,
-        (5, false) => Encoding::FiveBit,
-        (8, false) => Encoding::EightBit,
-        _ => panic!("no such encoding"),
-    }
-}
-
-const fn starts_at_zero<I: Isa, const BITS: usize>() -> bool {
-    BITS == 8 && I::SIGNED_BYTES
 }
 
 /// The same pointer, of which the compiler knows nothing.

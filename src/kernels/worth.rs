@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
+use super::aligned::AlignedBytes;
 use super::isa::LANES;
-use super::layout::{AlignedBytes, CHUNK, Encoding};
+use super::layout::Encoding;
 use super::{Input, Kernels, Level, PackedMatrix, multiply};
 
 /// The width of a small model.
 const COLUMNS: usize = 576;
 /// Rows that make 48 MiB of weights, more than caches hold: a token is written with them.
-const ROWS: usize = (48 << 20) / (COLUMNS / CHUNK * Encoding::FourBit.chunk_bytes()) * LANES;
+const ROWS: usize = (48 << 20) / Encoding::FourBit.group_bytes(COLUMNS) * LANES;
 /// Tokens that are read, with a sixteenth of the weights.
 const READ: usize = 32;
 const ROUNDS: usize = 4;
@@ -31,7 +32,7 @@ pub fn threads_worth_having(most: usize) -> usize {
 /// Threads, from one to `most`, and the seconds that the work takes with them.
 fn measure(level: Level, most: usize, rows: usize) -> Vec<(usize, f64)> {
     let matrix = |rows: usize| {
-        let bytes = rows / LANES * (COLUMNS / CHUNK) * Encoding::FourBit.chunk_bytes();
+        let bytes = rows / LANES * Encoding::FourBit.group_bytes(COLUMNS);
         PackedMatrix::from_packed(Encoding::FourBit, rows, COLUMNS, AlignedBytes::zeroed(bytes))
     };
     let (all, some) = (matrix(rows), matrix(rows / 16 / LANES * LANES));

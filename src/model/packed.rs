@@ -30,7 +30,7 @@ use crate::model::ops::Ops;
 use crate::model::weights::Weights;
 
 /// Changes with every change of the layouts in `kernels`.
-const MAGIC: &[u8; 16] = b"foretype packed2";
+const MAGIC: &[u8; 16] = b"foretype packed3";
 const HEAD: usize = 64;
 /// Files that are kept; the ones used longest ago go.
 const KEPT: usize = 4;

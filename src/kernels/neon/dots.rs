@@ -8,8 +8,7 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::{Neon, Quad, quad};
-use crate::kernels::layout::VECTORS;
-use crate::kernels::tile::{Block, dot_block};
+use crate::kernels::tile::{Block, dot_run};
 
 /// What [`crate::kernels::isa::Isa`] asks for of products, in the same words.
 ///
@@ -28,12 +27,19 @@ pub trait Dots: Sized {
     unsafe fn sums_of_bytes(sums: Self::Sums) -> Quad<float32x4_t>;
     unsafe fn pin(sums: Self::Sums) -> Self::Sums;
     #[inline(always)]
-    unsafe fn dot_block<const BITS: usize, const HALF: usize, const GROUPS: usize, const TOKENS: usize>(
+    unsafe fn dot_run<
+        const BITS: usize,
+        const HALF: usize,
+        const FROM: usize,
+        const TO: usize,
+        const GROUPS: usize,
+        const TOKENS: usize,
+    >(
         block: &Block,
         dots: &mut [[Self::Sums; TOKENS]; GROUPS],
     ) {
         // SAFETY: the caller's promise.
-        unsafe { dot_block::<Neon<Self>, BITS, HALF, GROUPS, TOKENS>(block, dots) }
+        unsafe { dot_run::<Neon<Self>, BITS, HALF, FROM, TO, GROUPS, TOKENS>(block, dots) }
     }
 }
 
@@ -116,20 +122,27 @@ impl<const MATRIX: bool> Dots for DotProducts<MATRIX> {
         sums
     }
     #[inline(always)]
-    unsafe fn dot_block<const BITS: usize, const HALF: usize, const GROUPS: usize, const TOKENS: usize>(
+    unsafe fn dot_run<
+        const BITS: usize,
+        const HALF: usize,
+        const FROM: usize,
+        const TO: usize,
+        const GROUPS: usize,
+        const TOKENS: usize,
+    >(
         block: &Block,
         dots: &mut [[Self::Sums; TOKENS]; GROUPS],
     ) {
         // SAFETY: see above.
         unsafe {
-            // A fifth bit is put in its place by shifts of constants, which this order knows.
-            if !MATRIX || TOKENS == 1 || BITS == 5 {
-                return dot_block::<Neon<Self>, BITS, HALF, GROUPS, TOKENS>(block, dots);
+            // High bits are put in their places by shifts of constants, which this order knows.
+            if !MATRIX || TOKENS == 1 || BITS == 5 || BITS == 6 {
+                return dot_run::<Neon<Self>, BITS, HALF, FROM, TO, GROUPS, TOKENS>(block, dots);
             }
             for (group, dots) in dots.iter_mut().enumerate() {
                 // Eight rows at a time, so that all sums stay in registers.
-                dot_pairs::<BITS, HALF, GROUPS, TOKENS, 0>(block, group, dots);
-                dot_pairs::<BITS, HALF, GROUPS, TOKENS, 2>(block, group, dots);
+                dot_pairs::<BITS, HALF, FROM, TO, GROUPS, TOKENS, 0>(block, group, dots);
+                dot_pairs::<BITS, HALF, FROM, TO, GROUPS, TOKENS, 2>(block, group, dots);
             }
         }
     }
@@ -145,6 +158,8 @@ impl<const MATRIX: bool> Dots for DotProducts<MATRIX> {
 unsafe fn dot_pairs<
     const BITS: usize,
     const HALF: usize,
+    const FROM: usize,
+    const TO: usize,
     const GROUPS: usize,
     const TOKENS: usize,
     const FIRST: usize,
@@ -164,7 +179,7 @@ unsafe fn dot_pairs<
                 sums[pair][i] = [vzip1q_s32(a, b), vzip2q_s32(a, b)];
             }
         }
-        for j in (0..VECTORS).step_by(2) {
+        for j in (FROM..TO).step_by(2) {
             if FIRST == 0 {
                 block.prefetch::<Level, BITS, HALF, GROUPS>(j);
                 block.prefetch::<Level, BITS, HALF, GROUPS>(j + 1);
@@ -211,9 +226,8 @@ unsafe fn pair_activations<const TOKENS: usize>(block: &Block, pair: usize, j: u
     }
 }
 
-/// NEON alone: products of bytes are 16 bits long. A block of nibbles fits in them, and of
-/// five bits, 8 · 31 · 127 = 31496; bytes are added in
-/// pairs to 32 bits at once. Each register of weights gives two of sums, which are put together at the end.
+/// NEON alone: products of bytes are 16 bits long. A block of nibbles fits in them, and of five bits, 8 · 31 · 127 = 31496,
+/// and half a block of six, 4 · 63 · 127 = 32004; bytes are added in pairs to 32 bits at once. Each register of weights gives two of sums, which are put together at the end.
 pub struct LongProducts;
 
 // SAFETY of all blocks below: as above.
