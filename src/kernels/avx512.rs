@@ -17,6 +17,14 @@ pub(super) fn is_available() -> bool {
         && is_x86_feature_detected!("avx512vnni")
 }
 
+/// Whether AMD made this CPU.
+#[allow(unused_unsafe)] // safe to call in newer versions of Rust
+pub(super) fn is_amd() -> bool {
+    // SAFETY: every CPU with AVX-512 has the instruction.
+    let vendor = unsafe { __cpuid(0) };
+    [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() == b"AuthenticAMD"
+}
+
 // SAFETY of all blocks below: the caller of an `Isa` method vouches for the level and for the pointers.
 impl Isa for Avx512 {
     type Floats = __m512;

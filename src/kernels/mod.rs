@@ -70,6 +70,8 @@ routines!(SCALAR, scalar::Scalar);
 pub struct Kernels {
     level: Level,
     routines: &'static Routines,
+    /// See [`Level::bytes_ahead`]; kept, because asking for the CPU's maker is slow in a virtual machine.
+    bytes_ahead: [usize; 2],
     pool: Pool,
     scratch: Mutex<Scratch>,
 }
@@ -119,7 +121,8 @@ impl Kernels {
             Level::Neon => &NEON,
             _ => &SCALAR,
         };
-        Kernels { level, routines, pool: Pool::new(threads), scratch: Mutex::default() }
+        let (bytes_ahead, pool) = (level.bytes_ahead(), Pool::new(threads));
+        Kernels { level, routines, bytes_ahead, pool, scratch: Mutex::default() }
     }
 
     /// The buffers, for one operation at a time.

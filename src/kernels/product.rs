@@ -109,6 +109,8 @@ struct Product<'a> {
     tiling: Tiling,
     /// Groups of rows in a pass.
     groups: usize,
+    /// See [`Tile::ahead`].
+    ahead: usize,
 }
 
 impl<'a> Product<'a> {
@@ -134,8 +136,10 @@ impl<'a> Product<'a> {
         let tiling = Tiling::new(tokens, kernels.routines.tile_tokens);
         // A second group saves loads of activations; where there are few, one stream of weights is easier to foresee.
         let groups = if tiling.tiles <= 3 { 1 } else { kernels.routines.wide_groups };
+        // Two streams are left to the CPU's own foresight.
+        let ahead = if groups == 1 { kernels.bytes_ahead[usize::from(tokens > 1)] } else { 0 };
         let out = SharedPointer(out.as_mut_ptr());
-        Ok(Product { kernels, matrices, x, tokens, out, out_width, tiling, groups })
+        Ok(Product { kernels, matrices, x, tokens, out, out_width, tiling, groups, ahead })
     }
 
     fn run(&self, purpose: Purpose) -> Result<()> {
@@ -286,6 +290,7 @@ impl<'a> Product<'a> {
                     group_stride: matrix.group_bytes,
                     activations: activations.tile(matrix.encoding, first_token),
                     chunks: matrix.cols.div_ceil(matrix.encoding.chunk_columns()),
+                    ahead: self.ahead,
                     out,
                     out_stride,
                     start: matrix.bias().map_or(std::ptr::null(), |bias| bias.as_ptr().add(first_row)),

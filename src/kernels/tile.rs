@@ -23,9 +23,6 @@ pub(super) const MAX_TOKENS: usize = 6;
 /// The most groups of rows that a tile may have.
 pub(super) const MAX_GROUPS: usize = 2;
 
-/// How far ahead of the multiplication weights are asked for.
-const PREFETCH_BYTES: usize = 8 << 10;
-
 /// The operands of a tile.
 pub(super) struct Tile {
     /// The first group of rows; on 64 bytes.
@@ -36,6 +33,8 @@ pub(super) struct Tile {
     pub(super) activations: *const u8,
     /// Chunks of a row.
     pub(super) chunks: usize,
+    /// How many bytes ahead of the multiplication weights are asked for; zero: not at all.
+    pub(super) ahead: usize,
     /// The first token's first row.
     pub(super) out: *mut f32,
     /// Values from one token to the next.
@@ -77,11 +76,11 @@ pub(super) unsafe fn multiply_tile<
                 }
             }
         }
-        let stride = tile.group_stride;
+        let (stride, ahead) = (tile.group_stride, tile.ahead);
         let mut chunk = tile.weights;
         let mut activations = tile.activations;
         for _ in 0..tile.chunks {
-            let mut part = Part { head: chunk, start: chunk.add(encoding.parts_offset()), stride };
+            let mut part = Part { head: chunk, start: chunk.add(encoding.parts_offset()), stride, ahead };
             for _ in 0..encoding.parts() {
                 multiply_block::<I, E, BITS, GROUPS, TOKENS, 0>(&part, activations, &mut sums);
                 // The two blocks of nibbles share their loads. The compiler would keep all of them for the second
@@ -110,6 +109,7 @@ struct Part {
     start: *const u8,
     /// Bytes from one group to the next.
     stride: usize,
+    ahead: usize,
 }
 
 impl Part {
@@ -233,7 +233,7 @@ unsafe fn multiply_run<
             }
         }
         let weights = part.start.add(encoding.weights_offset());
-        let block = Block { weights, group_stride: part.stride, values };
+        let block = Block { weights, group_stride: part.stride, ahead: part.ahead, values };
         I::dot_run::<BITS, HALF, FROM, TO, GROUPS, TOKENS>(&block, &mut dots);
         for group in 0..GROUPS {
             let weight_scales = part.scales::<I, E, HALF, RUN>(group);
@@ -255,25 +255,23 @@ pub(super) struct Block {
     /// The first group's weights, of both blocks of the part.
     weights: *const u8,
     group_stride: usize,
+    ahead: usize,
     /// `[j: 0..8][tokens]`, four columns each.
     pub(super) values: *const i32,
 }
 
 impl Block {
-    /// Asks for what a later block has in the place of vector `j`, if the weights are one stream.
+    /// Asks for what a later block has in the place of vector `j`.
     ///
     /// # Safety
     /// The level must be available.
     #[inline(always)]
-    pub(super) unsafe fn prefetch<I: Isa, const BITS: usize, const HALF: usize, const GROUPS: usize>(
-        &self,
-        j: usize,
-    ) {
+    pub(super) unsafe fn prefetch<I: Isa, const BITS: usize, const HALF: usize>(&self, j: usize) {
         // The first vectors are asked for with the first block, and what is beyond them with the second.
         let vector = HALF * VECTORS + j;
-        if GROUPS == 1 && vector < BITS * 2 {
+        if vector < BITS * 2 && self.ahead > 0 {
             // SAFETY: the caller's promise; the address need not be valid.
-            unsafe { I::prefetch(self.weights.wrapping_add(PREFETCH_BYTES + vector * 64)) };
+            unsafe { I::prefetch(self.weights.wrapping_add(self.ahead + vector * 64)) };
         }
     }
 
@@ -378,7 +376,7 @@ unsafe fn dot_vector<
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        block.prefetch::<I, BITS, HALF, GROUPS>(j);
+        block.prefetch::<I, BITS, HALF>(j);
         let mut vectors = [block.weights::<I, BITS, HALF>(0, j); GROUPS];
         for group in 1..GROUPS {
             vectors[group] = block.weights::<I, BITS, HALF>(group, j);

@@ -181,8 +181,8 @@ unsafe fn dot_pairs<
         }
         for j in (FROM..TO).step_by(2) {
             if FIRST == 0 {
-                block.prefetch::<Level, BITS, HALF, GROUPS>(j);
-                block.prefetch::<Level, BITS, HALF, GROUPS>(j + 1);
+                block.prefetch::<Level, BITS, HALF>(j);
+                block.prefetch::<Level, BITS, HALF>(j + 1);
             }
             let first = block.weights::<Level, BITS, HALF>(group, j);
             let second = block.weights::<Level, BITS, HALF>(group, j + 1);
