@@ -37,6 +37,7 @@ impl Isa for Avx512 {
     const SIGNED_BYTES: bool = false;
     const HIGH_NIBBLE_IN_PLACE: bool = true;
     const ADDS_IN_16_BITS: bool = false;
+    const SPREADS_SCALES: bool = true;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> __m512 {

@@ -71,6 +71,14 @@ struct FourBitNestedPart {
     weights: [Vector; VECTORS],
 }
 
+/// Nested scales and minima multiplied out, as products of many tokens want them.
+#[repr(C, align(64))]
+struct FourBitWidePart {
+    scales: [Rows<f32>; 2],
+    minima: [Rows<f32>; 2],
+    weights: [Vector; VECTORS],
+}
+
 /// What stands before the parts of nested scales.
 #[repr(C, align(64))]
 struct NestedHead {
@@ -110,6 +118,8 @@ struct EightBitPart {
 pub(super) const MINIMA: usize = 64;
 /// The same where they are nested.
 pub(super) const NESTED_MINIMA: usize = 32;
+/// The same where they are `f32`.
+pub(super) const WIDE_MINIMA: usize = 128;
 /// Offset of the bits above the nibbles from the weights.
 pub(super) const HIGH_BITS: usize = VECTORS * 64;
 
@@ -119,6 +129,8 @@ const _: () =
 const _: () = assert!(size_of::<FourBitNestedPart>() == 576 && size_of::<NestedHead>() == 64);
 const _: () = assert!(offset_of!(FourBitNestedPart, minima) == NESTED_MINIMA);
 const _: () = assert!(offset_of!(NestedHead, minima) == NESTED_MINIMA);
+const _: () =
+    assert!(size_of::<FourBitWidePart>() == 768 && offset_of!(FourBitWidePart, minima) == WIDE_MINIMA);
 const _: () = assert!(size_of::<FiveBitPart>() == 704);
 const _: () = assert!(offset_of!(FiveBitPart, fifth) == offset_of!(FiveBitPart, weights) + HIGH_BITS);
 const _: () =
@@ -138,6 +150,8 @@ pub(super) enum Encoding {
     FourBitMinimum,
     /// The same, scale and minimum being bytes times numbers for 256 columns.
     FourBitNested,
+    /// As [`Encoding::FourBitMinimum`] in `f32`: what nested ones are spread to for many tokens, never kept.
+    FourBitWide,
     /// (q − 16) · scale, q in 0…31
     FiveBit,
     /// q · scale + minimum, q in 0…31
@@ -150,10 +164,11 @@ pub(super) enum Encoding {
 
 impl Encoding {
     /// Every encoding; their places here number them.
-    pub(super) const ALL: [Encoding; 7] = [
+    pub(super) const ALL: [Encoding; 8] = [
         Encoding::FourBit,
         Encoding::FourBitMinimum,
         Encoding::FourBitNested,
+        Encoding::FourBitWide,
         Encoding::FiveBit,
         Encoding::FiveBitMinimum,
         Encoding::SixBit,
@@ -166,6 +181,7 @@ impl Encoding {
             Encoding::FourBit => "four-bit",
             Encoding::FourBitMinimum => "four-bit-minimum",
             Encoding::FourBitNested => "four-bit-nested",
+            Encoding::FourBitWide => "four-bit-wide",
             Encoding::FiveBit => "five-bit",
             Encoding::FiveBitMinimum => "five-bit-minimum",
             Encoding::SixBit => "six-bit",
@@ -181,7 +197,10 @@ impl Encoding {
     /// Bits of a weight.
     pub(super) const fn bits(self) -> usize {
         match self {
-            Encoding::FourBit | Encoding::FourBitMinimum | Encoding::FourBitNested => 4,
+            Encoding::FourBit
+            | Encoding::FourBitMinimum
+            | Encoding::FourBitNested
+            | Encoding::FourBitWide => 4,
             Encoding::FiveBit | Encoding::FiveBitMinimum => 5,
             Encoding::SixBit => 6,
             Encoding::EightBit => 8,
@@ -190,12 +209,28 @@ impl Encoding {
 
     /// Whether there are minima; else there is an offset in the middle of the range.
     pub(super) const fn has_minima(self) -> bool {
-        matches!(self, Encoding::FourBitMinimum | Encoding::FourBitNested | Encoding::FiveBitMinimum)
+        match self {
+            Encoding::FourBitMinimum
+            | Encoding::FourBitNested
+            | Encoding::FourBitWide
+            | Encoding::FiveBitMinimum => true,
+            Encoding::FourBit | Encoding::FiveBit | Encoding::SixBit | Encoding::EightBit => false,
+        }
     }
 
     /// Whether scales and minima are bytes times numbers for several parts.
     pub(super) const fn is_nested(self) -> bool {
         matches!(self, Encoding::FourBitNested)
+    }
+
+    /// What products of many tokens take instead of this, group by group; its activations are the same.
+    pub(super) const fn spread(self) -> Option<Encoding> {
+        if self.is_nested() { Some(Encoding::FourBitWide) } else { None }
+    }
+
+    /// Whether scales and minima are `f32`.
+    pub(super) const fn is_wide(self) -> bool {
+        matches!(self, Encoding::FourBitWide)
     }
 
     /// Scales of a row in a block.
@@ -235,6 +270,7 @@ impl Encoding {
             Encoding::FourBit => size_of::<FourBitPart>(),
             Encoding::FourBitMinimum => size_of::<FourBitMinimumPart>(),
             Encoding::FourBitNested => size_of::<FourBitNestedPart>(),
+            Encoding::FourBitWide => size_of::<FourBitWidePart>(),
             Encoding::FiveBit => size_of::<FiveBitPart>(),
             Encoding::FiveBitMinimum => size_of::<FiveBitMinimumPart>(),
             Encoding::SixBit => size_of::<SixBitPart>(),
@@ -248,6 +284,7 @@ impl Encoding {
             Encoding::FourBit => offset_of!(FourBitPart, weights),
             Encoding::FourBitMinimum => offset_of!(FourBitMinimumPart, weights),
             Encoding::FourBitNested => offset_of!(FourBitNestedPart, weights),
+            Encoding::FourBitWide => offset_of!(FourBitWidePart, weights),
             Encoding::FiveBit => offset_of!(FiveBitPart, weights),
             Encoding::FiveBitMinimum => offset_of!(FiveBitMinimumPart, weights),
             Encoding::SixBit => offset_of!(SixBitPart, weights),

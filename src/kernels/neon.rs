@@ -55,6 +55,7 @@ impl<D: Dots> Isa for Neon<D> {
     // Bytes have a shift of their own: it costs no more than the mask.
     const HIGH_NIBBLE_IN_PLACE: bool = false;
     const ADDS_IN_16_BITS: bool = false;
+    const SPREADS_SCALES: bool = false;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self::Floats {

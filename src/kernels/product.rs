@@ -22,14 +22,16 @@ use anyhow::{Result, ensure};
 use super::isa::LANES;
 use super::layout::Encoding;
 use super::matrix::PackedMatrix;
-use super::scratch::{new_region, thread_activations, with_thread_scratch};
-use super::tile::{MAX_GROUPS, MAX_TOKENS, Tile};
+use super::scratch::{new_region, thread_activations, with_thread_scratch, with_thread_weights};
+use super::tile::{MAX_GROUPS, MAX_TOKENS, SpreadGroup, Tile};
 use super::{Kernels, SharedPointer};
 
 /// Tokens whose activations stay in the second-level cache while the rows go by.
 const TOKENS_PER_BLOCK: usize = 128;
 /// Tokens up to which every thread rounds them for itself.
 const TOKENS_ROUNDED_BY_EACH: usize = 4;
+/// Tiles of tokens from which a group of nested scales is spread before it is multiplied.
+const TILES_WORTH_SPREADING: usize = 4;
 /// Bytes of weights that are asked for before that.
 const FIRST_BYTES: usize = 16 << 10;
 
@@ -272,8 +274,45 @@ impl<'a> Product<'a> {
         let (matrix, pass, column) = self.place(purpose, pass);
         let first_group = pass * self.groups;
         let groups = self.groups.min(matrix.rows.div_ceil(LANES) - first_group);
+        let rows = Rows { first_group, groups, column };
+        let up = if purpose == Purpose::Gate { self.matrices[1] } else { matrix };
+        let weights = [matrix, up].map(|matrix| Weights::of(matrix, first_group));
+        let is_nested = weights.iter().any(|weights| weights.encoding.spread().is_some());
+        let spread = match self.kernels.routines.spread_group {
+            Some(spread) if is_nested && tiles.len() >= TILES_WORTH_SPREADING => spread,
+            // SAFETY: the caller's promise.
+            _ => return unsafe { self.multiply_tiles(purpose, &rows, weights, tiles, activations) },
+        };
+        let bytes = groups * weights.iter().map(Weights::spread_bytes).max().unwrap_or(0);
+        with_thread_weights(2 * bytes, |room| {
+            // SAFETY: there is room for the groups of both; the rest is the caller's promise.
+            unsafe {
+                let first = weights[0].spread(spread, groups, room);
+                let second = if purpose == Purpose::Gate {
+                    weights[1].spread(spread, groups, room.add(bytes))
+                } else {
+                    first
+                };
+                self.multiply_tiles(purpose, &rows, [first, second], tiles, activations);
+            }
+        });
+    }
+
+    /// Multiplies rows with some of the tokens; the second weights are those that a gate opens.
+    ///
+    /// # Safety
+    /// As [`Product::multiply_pass`].
+    unsafe fn multiply_tiles(
+        &self,
+        purpose: Purpose,
+        rows: &Rows,
+        [main, up]: [Weights; 2],
+        tiles: Range<usize>,
+        activations: &Activations,
+    ) {
+        let &Rows { first_group, groups, column } = rows;
         let first_row = first_group * LANES;
-        let rows = (groups * LANES).min(matrix.rows - first_row);
+        let rows = (groups * LANES).min(main.matrix.rows - first_row);
         let is_whole = rows == groups * LANES;
         for tile in tiles {
             let (first_token, tokens) = self.tiling.tile(tile);
@@ -285,37 +324,39 @@ impl<'a> Product<'a> {
                 let width = groups * LANES;
                 let (target, target_stride) =
                     if is_whole { (out, self.out_width) } else { (edge.start(), width) };
-                let operands = |matrix: &PackedMatrix, out, out_stride| Tile {
-                    weights: matrix.as_bytes().as_ptr().add(first_group * matrix.group_bytes),
-                    group_stride: matrix.group_bytes,
-                    activations: activations.tile(matrix.encoding, first_token),
-                    chunks: matrix.cols.div_ceil(matrix.encoding.chunk_columns()),
+                let operands = |weights: &Weights, out, out_stride| Tile {
+                    weights: weights.start,
+                    group_stride: weights.encoding.group_bytes(weights.matrix.cols),
+                    activations: activations.tile(weights.matrix.encoding, first_token),
+                    chunks: weights.matrix.cols.div_ceil(weights.encoding.chunk_columns()),
                     ahead: self.ahead,
                     out,
                     out_stride,
-                    start: matrix.bias().map_or(std::ptr::null(), |bias| bias.as_ptr().add(first_row)),
+                    start: weights
+                        .matrix
+                        .bias()
+                        .map_or(std::ptr::null(), |bias| bias.as_ptr().add(first_row)),
                     start_stride: 0,
                 };
-                let multiply = |matrix: &PackedMatrix, operands: &Tile| {
-                    (self.kernels.routines.multiply_tile)(matrix.encoding, groups, tokens)(operands);
+                let multiply = |weights: &Weights, operands: &Tile| {
+                    (self.kernels.routines.multiply_tile)(weights.encoding, groups, tokens)(operands);
                 };
-                let mut main = operands(matrix, target, target_stride);
+                let mut tile = operands(&main, target, target_stride);
                 match purpose {
-                    Purpose::Store => multiply(matrix, &main),
+                    Purpose::Store => multiply(&main, &tile),
                     Purpose::Add => {
                         if !is_whole {
                             target.write_bytes(0, tokens * width);
                             copy_rows(out, self.out_width, target, target_stride, tokens, rows);
                         }
-                        (main.start, main.start_stride) = (target, target_stride);
-                        multiply(matrix, &main);
+                        (tile.start, tile.start_stride) = (target, target_stride);
+                        multiply(&main, &tile);
                     }
                     Purpose::Gate => {
                         let mut values = Sums::room();
                         let (gates, values) = (edge.start(), values.start());
-                        let up = self.matrices[1];
-                        multiply(matrix, &operands(matrix, gates, width));
-                        multiply(up, &operands(up, values, width));
+                        multiply(&main, &operands(&main, gates, width));
+                        multiply(&up, &operands(&up, values, width));
                         let count = tokens * width;
                         let (first, second) =
                             (slice::from_raw_parts_mut(gates, count), slice::from_raw_parts(values, count));
@@ -329,6 +370,52 @@ impl<'a> Product<'a> {
                 }
             }
         }
+    }
+}
+
+/// The rows of a pass.
+struct Rows {
+    first_group: usize,
+    groups: usize,
+    /// The column of the result where their matrix begins.
+    column: usize,
+}
+
+/// The weights of a pass: the matrix's own, or spread.
+#[derive(Clone, Copy)]
+struct Weights<'a> {
+    matrix: &'a PackedMatrix,
+    encoding: Encoding,
+    /// The first group.
+    start: *const u8,
+}
+
+impl<'a> Weights<'a> {
+    fn of(matrix: &'a PackedMatrix, first_group: usize) -> Self {
+        let start = matrix.as_bytes()[first_group * matrix.group_bytes..].as_ptr();
+        Weights { matrix, encoding: matrix.encoding, start }
+    }
+
+    /// Bytes of a group when spread.
+    fn spread_bytes(&self) -> usize {
+        self.encoding.spread().map_or(0, |encoding| encoding.group_bytes(self.matrix.cols))
+    }
+
+    /// The same weights as products of many tokens want them, in `room` where that is another way.
+    ///
+    /// # Safety
+    /// The level must be available; the groups must exist, and have room there.
+    unsafe fn spread(self, spread_group: SpreadGroup, groups: usize, room: *mut u8) -> Self {
+        let Some(encoding) = self.encoding.spread() else { return self };
+        let chunks = self.matrix.cols / self.encoding.chunk_columns();
+        for group in 0..groups {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (from, to) = (group * self.matrix.group_bytes, group * self.spread_bytes());
+                spread_group(self.start.add(from), chunks, room.add(to));
+            }
+        }
+        Weights { encoding, start: room, ..self }
     }
 }
 

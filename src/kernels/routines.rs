@@ -3,7 +3,7 @@
 use super::attention::AttentionTask;
 use super::elementwise::RopeStyle;
 use super::layout::Encoding;
-use super::tile::MultiplyTile;
+use super::tile::{MultiplyTile, SpreadGroup};
 
 /// What a level can do. All functions need the level to be available.
 pub(super) struct Routines {
@@ -15,6 +15,8 @@ pub(super) struct Routines {
     pub(super) multiply_tile: fn(Encoding, usize, usize) -> MultiplyTile,
     /// [`super::tile::quantize_token`]
     pub(super) quantize_token: unsafe fn(Encoding, *const f32, usize, *mut u8, usize, usize),
+    /// [`super::tile::spread_group`], where that is worth it.
+    pub(super) spread_group: Option<SpreadGroup>,
     /// [`super::attention::attend_task`]
     pub(super) attend: unsafe fn(&AttentionTask, &mut [f32]),
     /// [`super::elementwise::rms_norm_row`]
@@ -74,6 +76,7 @@ macro_rules! routines {
                     Encoding::FourBit => of!(FourBit),
                     Encoding::FourBitMinimum => of!(FourBitMinimum),
                     Encoding::FourBitNested => of!(FourBitNested),
+                    Encoding::FourBitWide => of!(FourBitWide),
                     Encoding::FiveBit => of!(FiveBit),
                     Encoding::FiveBitMinimum => of!(FiveBitMinimum),
                     Encoding::SixBit => of!(SixBit),
@@ -105,12 +108,21 @@ macro_rules! routines {
                         Encoding::FourBit => of!(FourBit),
                         Encoding::FourBitMinimum => of!(FourBitMinimum),
                         Encoding::FourBitNested => of!(FourBitNested),
+                        Encoding::FourBitWide => of!(FourBitWide),
                         Encoding::FiveBit => of!(FiveBit),
                         Encoding::FiveBitMinimum => of!(FiveBitMinimum),
                         Encoding::SixBit => of!(SixBit),
                         Encoding::EightBit => of!(EightBit),
                     }
                 }
+            }
+
+            /// # Safety
+            /// As [`$crate::kernels::tile::spread_group`].
+            $(#[target_feature(enable = $features)])?
+            unsafe fn spread_group(from: *const u8, chunks: usize, to: *mut u8) {
+                // SAFETY: the caller's promise.
+                unsafe { $crate::kernels::tile::spread_group::<$isa>(from, chunks, to) }
             }
 
             /// # Safety
@@ -164,6 +176,7 @@ macro_rules! routines {
                 tile_tokens: <$isa as Isa>::TILE_TOKENS,
                 multiply_tile,
                 quantize_token,
+                spread_group: if <$isa as Isa>::SPREADS_SCALES { Some(spread_group) } else { None },
                 attend,
                 rms_norm_row,
                 swiglu,

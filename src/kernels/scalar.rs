@@ -28,6 +28,7 @@ impl Isa for Scalar {
     const SIGNED_BYTES: bool = true;
     const HIGH_NIBBLE_IN_PLACE: bool = false;
     const ADDS_IN_16_BITS: bool = false;
+    const SPREADS_SCALES: bool = false;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self::Floats {

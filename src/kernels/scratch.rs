@@ -16,6 +16,7 @@ pub(super) struct Scratch {
 
 thread_local! {
     static VALUES: RefCell<AlignedBytes> = RefCell::default();
+    static WEIGHTS: RefCell<AlignedBytes> = RefCell::default();
     static ACTIVATIONS: RefCell<AlignedBytes> = RefCell::default();
     /// The region whose activations this thread has rounded.
     static ROUNDED: Cell<u64> = const { Cell::new(0) };
@@ -29,6 +30,14 @@ pub(super) fn with_thread_scratch(values: usize, f: impl FnOnce(&mut [f32])) {
             f(&mut scratch.as_floats_mut()[..values]);
         }
         Err(_) => f(&mut vec![0.0; values]),
+    });
+}
+
+/// This thread's buffer for weights, on 64 bytes, in the same way.
+pub(super) fn with_thread_weights(bytes: usize, f: impl FnOnce(*mut u8)) {
+    WEIGHTS.with_borrow_mut(|weights| {
+        weights.grow(bytes);
+        f(weights.as_mut_ptr());
     });
 }
 

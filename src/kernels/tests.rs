@@ -191,6 +191,27 @@ fn products_of_the_largest_weights_and_activations() {
     }
 }
 
+/// Many tokens are multiplied with scales that are spread first; that may change no bit.
+#[test]
+fn products_do_not_depend_on_how_many_tokens_there_are() {
+    let (rows, cols, tokens) = (40, 512, 40);
+    let mut numbers = Numbers(17);
+    let x = numbers.floats(tokens * cols);
+    for kind in SourceKind::ALL {
+        let source = random_matrix(kind, rows, cols, &mut numbers);
+        for kernels in all_kernels() {
+            let matrix = PackedMatrix::pack(&kernels, kind, rows, cols, &source).unwrap();
+            let mut together = vec![0.0; tokens * rows];
+            multiply(&kernels, &[&matrix], x[..].into(), &mut together).unwrap();
+            for (x, expected) in x.chunks(cols).zip(together.chunks(rows)) {
+                let mut alone = vec![0.0; rows];
+                multiply(&kernels, &[&matrix], x.into(), &mut alone).unwrap();
+                assert_eq!(alone, expected, "{} {kind:?}", kernels.name());
+            }
+        }
+    }
+}
+
 #[test]
 fn products_of_many_tokens_are_divided_among_threads() {
     check_multiply(SourceKind::Q4_1, 70, 64, 230, 5);

@@ -16,7 +16,7 @@
 use half::f16;
 
 use super::isa::{Isa, LANES};
-use super::layout::{BLOCK, Encoding, HIGH_BITS, MINIMA, NESTED_MINIMA, PART, VECTORS};
+use super::layout::{BLOCK, Encoding, HIGH_BITS, MINIMA, NESTED_MINIMA, PART, VECTORS, WIDE_MINIMA};
 
 /// The most tokens that a tile may have.
 pub(super) const MAX_TOKENS: usize = 6;
@@ -47,6 +47,9 @@ pub(super) struct Tile {
 
 /// A tile with its sizes fixed.
 pub(super) type MultiplyTile = unsafe fn(&Tile);
+
+/// Spreads the scales of a group of so many chunks; see [`spread_group`].
+pub(super) type SpreadGroup = unsafe fn(*const u8, usize, *mut u8);
 
 /// Multiplies one tile; see the module's description. `E` is the encoding's place in [`Encoding::ALL`], and `BITS` its bits.
 ///
@@ -130,6 +133,9 @@ impl Part {
                 let scales = I::load_half(self.head.add(group * self.stride).cast());
                 return I::mul(scales, I::load_bytes(start.add(HALF * LANES).cast()));
             }
+            if encoding.is_wide() {
+                return I::load(start.cast::<f32>().add(HALF * LANES));
+            }
             let index = if encoding.scales() == 2 { 2 * HALF + RUN } else { HALF };
             I::load_half(start.cast::<f16>().add(index * LANES))
         }
@@ -148,7 +154,40 @@ impl Part {
                 let minima = I::load_half(self.head.add(group * self.stride + NESTED_MINIMA).cast());
                 return I::mul(minima, I::load_bytes(start.add(NESTED_MINIMA + HALF * LANES).cast()));
             }
+            if const { Encoding::ALL[E].is_wide() } {
+                return I::load(start.add(WIDE_MINIMA).cast::<f32>().add(HALF * LANES));
+            }
             I::load_half(start.add(MINIMA).cast::<f16>().add(HALF * LANES))
+        }
+    }
+}
+
+/// Spreads a group of nested scales: `chunks` chunks of [`Encoding::FourBitNested`] become four times as many parts of
+/// [`Encoding::FourBitWide`]. The factors are those that the tiles of either compute with, bit for bit.
+///
+/// # Safety
+/// The level must be available, both must be valid for these sizes and lie on 64 bytes, and they must not overlap.
+#[inline(always)]
+pub(super) unsafe fn spread_group<I: Isa>(from: *const u8, chunks: usize, to: *mut u8) {
+    const NESTED: Encoding = Encoding::FourBitNested;
+    const WIDE: Encoding = Encoding::FourBitWide;
+    const E: usize = NESTED as usize;
+    // SAFETY: the caller's promise.
+    unsafe {
+        for chunk in 0..chunks {
+            let head = from.add(chunk * NESTED.chunk_bytes());
+            for index in 0..NESTED.parts() {
+                let start = head.add(NESTED.parts_offset() + index * NESTED.part_bytes());
+                let part = Part { head, start, stride: 0, ahead: 0 };
+                let to = to.add((chunk * NESTED.parts() + index) * WIDE.part_bytes());
+                let (scales, minima) = (to.cast::<f32>(), to.add(WIDE_MINIMA).cast::<f32>());
+                I::store(scales, part.scales::<I, E, 0, 0>(0));
+                I::store(scales.add(LANES), part.scales::<I, E, 1, 0>(0));
+                I::store(minima, part.minima::<I, E, 0>(0));
+                I::store(minima.add(LANES), part.minima::<I, E, 1>(0));
+                let weights = start.add(NESTED.weights_offset()).cast::<[u8; VECTORS * 64]>();
+                to.add(WIDE.weights_offset()).cast::<[u8; VECTORS * 64]>().write(weights.read());
+            }
         }
     }
 }
