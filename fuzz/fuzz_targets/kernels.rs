@@ -75,8 +75,8 @@ fn largest(values: &[f32]) -> f32 {
 /// At least what a minimum is that is added to weights, and may cancel them out.
 fn largest_minimum(kind: SourceKind, source: &[u8], values: usize) -> f32 {
     let offset = match kind {
-        SourceKind::Q4_1 => 4,
-        SourceKind::Q4K => 16,
+        SourceKind::Q4_1 | SourceKind::Q5_1 => 4,
+        SourceKind::Q4K | SourceKind::Q5K => 16,
         _ => return 0.0,
     };
     let mut zeros = source.to_vec();

@@ -189,9 +189,9 @@ impl Encoding {
         }
     }
 
-    /// The encoding of this name.
+    /// The encoding of this name, if weights are kept in it.
     pub(super) fn named(name: &str) -> Option<Encoding> {
-        Encoding::ALL.into_iter().find(|encoding| encoding.name() == name)
+        Encoding::ALL.into_iter().find(|encoding| encoding.name() == name && !encoding.is_wide())
     }
 
     /// Bits of a weight.

@@ -392,6 +392,7 @@ fn a_packed_matrix_is_the_same_in_a_shared_file() {
         assert!(at(32, 40).is_err() && at(128, 40).is_err() && at(64, 4000).is_err() && at(64, 0).is_err());
         assert!(at(usize::MAX, 40).is_err());
         assert!(PackedMatrix::from_shared("three-bit", 40, cols, file.clone(), 64).is_err());
+        assert!(PackedMatrix::from_shared("four-bit-wide", 16, cols, file.clone(), 64).is_err());
         // Nested scales are those of whole chunks.
         assert!(PackedMatrix::from_shared("four-bit-nested", 16, 64, file.clone(), 64).is_err());
     }
