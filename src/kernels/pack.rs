@@ -201,13 +201,17 @@ fn write_block(encoding: Encoding, group: &mut [u8], row: usize, column: usize, 
     if encoding.is_nested() {
         place.nested().into_iter().zip(block.nested).for_each(|(place, value)| group[place] = value);
     }
-    for (i, value) in block.values.iter().enumerate() {
+    let start = place.value(0);
+    for (j, quad) in block.values.as_chunks::<4>().0.iter().enumerate() {
+        let bytes = &mut group[start + 64 * j..][..4];
         if encoding.bits() == 8 {
-            group[place.value(i)] = *value;
-            continue;
+            bytes.copy_from_slice(quad);
+        } else {
+            bytes.iter_mut().zip(quad).for_each(|(byte, value)| *byte |= (value & 15) << (4 * place.half));
         }
-        group[place.value(i)] |= (value & 15) << (4 * place.half);
-        if encoding.bits() > 4 {
+    }
+    if matches!(encoding.bits(), 5 | 6) {
+        for (i, value) in block.values.iter().enumerate() {
             let (byte, shift, _) = place.high(i);
             group[byte] |= value >> 4 << shift;
         }
