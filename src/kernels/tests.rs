@@ -8,8 +8,10 @@ use proptest::prelude::*;
 use super::isa::LANES;
 use super::*;
 use attention::{check_attention, check_branches};
+use elementwise::check_elementwise;
 
 mod attention;
+mod elementwise;
 
 /// Repeatable numbers: enough randomness for weights, without a dependency.
 struct Numbers(u64);
@@ -268,36 +270,6 @@ proptest! {
     }
 }
 
-fn check_elementwise(rows: usize, width: usize, seed: u64) {
-    let mut numbers = Numbers(seed | 1);
-    let x: Vec<f32> = numbers.floats(rows * width).iter().map(|value| 10.0 * value).collect();
-    let weight = numbers.floats(width);
-    let up = numbers.floats(x.len());
-    let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<_>>();
-    let normalised: Vec<f64> = x
-        .chunks(width)
-        .flat_map(|row| {
-            let squares = wide(row).iter().map(|value| value * value).sum::<f64>();
-            let factor = 1.0 / (squares / width as f64 + 1e-5).sqrt();
-            row.iter().zip(&weight).map(|(x, w)| f64::from(*x) * factor * f64::from(*w)).collect::<Vec<_>>()
-        })
-        .collect();
-    let gated: Vec<f64> =
-        wide(&x).iter().zip(wide(&up)).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
-    for kernels in all_kernels() {
-        let mut out = vec![7.0; x.len()];
-        for (x, out) in x.chunks(width).zip(out.chunks_mut(width)) {
-            // SAFETY: the level is available.
-            unsafe { (kernels.routines.rms_norm_row)(x, &weight, 1e-5, out) };
-        }
-        check_close(&kernels, &out, &normalised, 1e-6);
-        let mut gate = x.clone();
-        // SAFETY: the level is available.
-        unsafe { (kernels.routines.swiglu)(&mut gate, &up) };
-        check_close(&kernels, &gate, &gated, 1e-6);
-    }
-}
-
 /// Several matrices at once, with biases, a norm, a gate and a sum, against one product after the other.
 fn check_combined(rows: [usize; 3], blocks: usize, tokens: usize, seed: u64) {
     let cols = 32 * blocks;
@@ -395,69 +367,6 @@ fn a_packed_matrix_is_the_same_in_a_shared_file() {
         assert!(PackedMatrix::from_shared("four-bit-wide", 16, cols, file.clone(), 64).is_err());
         // Nested scales are those of whole chunks.
         assert!(PackedMatrix::from_shared("four-bit-nested", 16, 64, file.clone(), 64).is_err());
-    }
-}
-
-#[test]
-fn elementwise_operations_on_many_values() {
-    check_elementwise(70, 576, 3);
-}
-
-#[test]
-fn gates_far_from_zero_stay_finite() {
-    for kernels in all_kernels() {
-        let mut gate: Vec<f32> = [-1e30, -1000.0, -90.0, 0.0, 90.0, 1000.0, 1e30].repeat(5);
-        let up = vec![1.0; gate.len()];
-        // SAFETY: the level is available.
-        unsafe { (kernels.routines.swiglu)(&mut gate, &up) };
-        let expected = [0.0, 0.0, 0.0, 0.0, 90.0, 1000.0, 1e30];
-        for (actual, expected) in gate.iter().zip(expected.repeat(5)) {
-            assert!((actual - expected).abs() <= expected * 1e-6 + 1e-6, "{}: {actual}", kernels.name());
-        }
-    }
-}
-
-#[test]
-fn rope_turns_pairs_of_either_style() {
-    let (cos, sin) = ([0.0, 1.0], [1.0, 0.0]);
-    for kernels in all_kernels() {
-        let check = |style, expected: [f32; 9]| {
-            let mut x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
-            rope(&kernels, &mut x, 9, 2, 4, &cos, &sin, style).unwrap();
-            assert_eq!(x, expected);
-        };
-        check(RopeStyle::Interleaved, [-2.0, 1.0, 3.0, 4.0, -6.0, 5.0, 7.0, 8.0, 9.0]);
-        check(RopeStyle::Halves, [-3.0, 2.0, 1.0, 4.0, -7.0, 6.0, 5.0, 8.0, 9.0]);
-    }
-}
-
-#[test]
-fn rope_of_many_tokens_takes_the_angles_of_each() {
-    let (tokens, heads, head_dim) = (100, 3, 64);
-    let mut numbers = Numbers(9);
-    let x = numbers.floats(tokens * heads * head_dim);
-    let angles = numbers.floats(tokens * head_dim / 2);
-    let (cos, sin): (Vec<f32>, Vec<f32>) = angles.iter().map(|angle| (angle.cos(), angle.sin())).unzip();
-    for kernels in all_kernels() {
-        let mut whole = x.clone();
-        rope(&kernels, &mut whole, heads * head_dim, heads, head_dim, &cos, &sin, RopeStyle::Halves).unwrap();
-        for token in 0..tokens {
-            let place = token * heads * head_dim..(token + 1) * heads * head_dim;
-            let mut part = x[place.clone()].to_vec();
-            let angles = token * head_dim / 2..(token + 1) * head_dim / 2;
-            rope(
-                &kernels,
-                &mut part,
-                heads * head_dim,
-                heads,
-                head_dim,
-                &cos[angles.clone()],
-                &sin[angles],
-                RopeStyle::Halves,
-            )
-            .unwrap();
-            assert_eq!(part, whole[place]);
-        }
     }
 }
 
