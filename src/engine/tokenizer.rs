@@ -1,5 +1,6 @@
 //! Text to tokens and back. Markers are put in by id, never parsed out of a text; decoding never emits half a character.
 
+mod byte_pairs;
 mod pieces;
 mod pretokenizers;
 
@@ -8,13 +9,14 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use serde_json::json;
-use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use crate::model::gguf::GgufFile;
 
+use byte_pairs::{BytePairs, Scratch};
 use pieces::Pieces;
 pub use pieces::TextStream;
+use pretokenizers::Cutter;
 
 /// GGUF's types of tokens that stand for themselves and are no text.
 const CONTROL: i64 = 3;
@@ -22,13 +24,20 @@ const USER_DEFINED: i64 = 4;
 
 /// The tokenizer of one model.
 pub struct Tokenizer {
-    /// Without added tokens, so that a marker in a user's file is text.
-    plain: tokenizers::Tokenizer,
+    coder: Coder,
     /// The bytes that each token stands for; empty for markers.
     pieces: Pieces,
     markers: HashMap<String, u32>,
     /// Tokens after which a text is over.
     ends: Vec<u32>,
+}
+
+/// What makes tokens of a text. It knows no markers, so that one in a user's file is text.
+enum Coder {
+    /// A GGUF file's: our own, because the library takes several times the time and the memory to start.
+    BytePairs(Cutter, BytePairs),
+    /// A `tokenizer.json`'s, which may be of any kind.
+    Library(Box<tokenizers::Tokenizer>),
 }
 
 impl Tokenizer {
@@ -43,41 +52,30 @@ impl Tokenizer {
                 "the GGUF file's tokenizer is of the kind {kind}; put the model's tokenizer.json beside it"
             );
         }
-        let tokens: Vec<&str> = file.texts("tokenizer.ggml.tokens")?.collect::<anyhow::Result<_>>()?;
-        let types = file.numbers("tokenizer.ggml.token_type").unwrap_or_else(|_| vec![1; tokens.len()]);
-        let is_marker = |id: usize| matches!(types.get(id), Some(&CONTROL | &USER_DEFINED));
-        let merges = file
-            .texts("tokenizer.ggml.merges")?
-            .map(|merge| {
-                let (left, right) =
-                    merge?.split_once(' ').context("a merge of the tokenizer has one part")?;
-                Ok((left.to_owned(), right.to_owned()))
-            })
-            .collect::<anyhow::Result<Vec<_>>>()?;
-
-        let vocabulary = tokens.iter().enumerate().map(|(id, token)| ((*token).to_owned(), id as u32));
+        let tokens = file.texts("tokenizer.ggml.tokens")?;
+        let types = file.numbers("tokenizer.ggml.token_type").unwrap_or_default();
+        let (mut pieces, mut markers) = (Pieces::default(), HashMap::new());
+        // Whether merges may make a token: not of markers, and not of those that are written otherwise than the others.
+        let mut is_made = Vec::with_capacity(tokens.len());
+        for (id, token) in tokens.enumerate() {
+            let token = token?;
+            let is_marker = matches!(types.get(id), Some(&CONTROL | &USER_DEFINED));
+            let bytes = if is_marker { None } else { pieces::bytes_of(token) };
+            is_made.push(bytes.is_some());
+            if is_marker {
+                markers.insert(token.to_owned(), id as u32);
+            }
+            pieces.push(bytes.as_deref().unwrap_or(if is_marker { b"" } else { token.as_bytes() }));
+        }
         let name = file.text("tokenizer.ggml.pre").unwrap_or("default");
         let pretokenizer = pretokenizers::by_name(name);
-        let model = BPE::builder()
-            .vocab_and_merges(vocabulary.collect::<tokenizers::models::bpe::Vocab>(), merges)
-            .ignore_merges(pretokenizer.whole_words_first)
-            .build()
-            .map_err(|error| anyhow!("the GGUF file's tokenizer is broken: {error}"))?;
-        let mut plain = tokenizers::Tokenizer::new(model);
-        plain.with_pre_tokenizer(Some(pretokenizer.build()?));
-
-        let markers: HashMap<_, _> = tokens
-            .iter()
-            .enumerate()
-            .filter(|(id, _)| is_marker(*id))
-            .map(|(id, token)| ((*token).to_owned(), id as u32))
-            .collect();
-        let text_of = |(id, token): (usize, &&str)| {
-            if is_marker(id) { Box::default() } else { pieces::byte_level(token) }
-        };
-        let pieces = tokens.iter().enumerate().map(text_of).collect();
+        let merges = file.texts("tokenizer.ggml.merges")?;
+        let pairs =
+            BytePairs::new(&pieces, |id| is_made[id as usize], merges, pretokenizer.whole_words_first)
+                .context("the GGUF file's tokenizer is broken")?;
+        let coder = Coder::BytePairs(pretokenizer.build()?, pairs);
         let end = file.number("tokenizer.ggml.eos_token_id").ok().map(|id| id as u32);
-        Ok(Self::assemble(plain, pieces, markers, end))
+        Ok(Self::assemble(coder, pieces, markers, end))
     }
 
     /// Read a `tokenizer.json`.
@@ -120,7 +118,7 @@ impl Tokenizer {
             pieces[token.id as usize] = Box::default();
             markers.insert(token.content, token.id);
         }
-        Ok(Self::assemble(plain, pieces.into_iter().collect(), markers, None))
+        Ok(Self::assemble(Coder::Library(Box::new(plain)), pieces.into_iter().collect(), markers, None))
     }
 
     /// A tokenizer for which every byte is a token, and these markers are tokens beside them.
@@ -140,12 +138,7 @@ impl Tokenizer {
         }))?)
     }
 
-    fn assemble(
-        plain: tokenizers::Tokenizer,
-        pieces: Pieces,
-        markers: HashMap<String, u32>,
-        end: Option<u32>,
-    ) -> Self {
+    fn assemble(coder: Coder, pieces: Pieces, markers: HashMap<String, u32>, end: Option<u32>) -> Self {
         const ENDS: &[&str] = &[
             "<|endoftext|>",
             "<|im_end|>",
@@ -158,17 +151,26 @@ impl Tokenizer {
             ENDS.iter().filter_map(|end| markers.get(*end).copied()).chain(end).collect();
         ends.sort_unstable();
         ends.dedup();
-        Self { plain, pieces, markers, ends }
+        Self { coder, pieces, markers, ends }
     }
 
     /// Tokens of a text; markers in it are ordinary text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        match self.plain.encode_fast(text, false) {
-            Ok(encoding) => encoding.get_ids().to_vec(),
-            Err(error) => {
-                tracing::error!("the tokenizer failed: {error}");
-                Vec::new()
+        match &self.coder {
+            Coder::BytePairs(cutter, pairs) => {
+                let (mut scratch, mut tokens) = (Scratch::default(), Vec::with_capacity(text.len() / 3));
+                for word in cutter.words(text) {
+                    pairs.encode(&self.pieces, word.as_bytes(), &mut scratch, &mut tokens);
+                }
+                tokens
             }
+            Coder::Library(library) => match library.encode_fast(text, false) {
+                Ok(encoding) => encoding.get_ids().to_vec(),
+                Err(error) => {
+                    tracing::error!("the tokenizer failed: {error}");
+                    Vec::new()
+                }
+            },
         }
     }
 

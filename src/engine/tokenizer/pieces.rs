@@ -1,12 +1,14 @@
 //! The bytes behind a token, and text out of a stream of such bytes.
 
-/// Bytes of a token of a byte-level BPE, where each byte is written as one printable character (GPT-2's table).
+/// Bytes of a token of a byte-level BPE, where each byte is written as one printable character (GPT-2's table). What is
+/// written otherwise stands for itself.
 pub fn byte_level(token: &str) -> Box<[u8]> {
-    token
-        .chars()
-        .map(|character| byte_of(character).ok_or(token))
-        .collect::<Result<_, _>>()
-        .unwrap_or_else(|token| token.as_bytes().into())
+    bytes_of(token).unwrap_or_else(|| token.as_bytes().into())
+}
+
+/// The same; nothing for what is written otherwise.
+pub fn bytes_of(token: &str) -> Option<Box<[u8]>> {
+    token.chars().map(byte_of).collect()
 }
 
 /// Bytes of a token of a SentencePiece vocabulary: `▁` is a space, `<0x0A>` a byte.
@@ -55,6 +57,12 @@ pub struct Pieces {
 }
 
 impl Pieces {
+    /// Add the bytes of the next token.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
     /// The bytes of a token; none of one that is not there.
     pub fn get(&self, token: u32) -> &[u8] {
         let token = token as usize;
@@ -72,10 +80,7 @@ impl Pieces {
 impl FromIterator<Box<[u8]>> for Pieces {
     fn from_iter<I: IntoIterator<Item = Box<[u8]>>>(pieces: I) -> Self {
         let mut all = Self::default();
-        for piece in pieces {
-            all.bytes.extend_from_slice(&piece);
-            all.ends.push(all.bytes.len() as u32);
-        }
+        pieces.into_iter().for_each(|piece| all.push(&piece));
         all
     }
 }

@@ -1,7 +1,7 @@
 //! How each kind of byte-level BPE cuts a text before merging: one row of one table each.
 
-use serde_json::{Value, json};
-use tokenizers::PreTokenizerWrapper;
+use anyhow::anyhow;
+use tokenizers::utils::SysRegex;
 
 /// A row: GGUF's `tokenizer.ggml.pre` and the cuts that it means.
 #[derive(Debug)]
@@ -17,17 +17,17 @@ pub struct Pretokenizer {
 enum Cut {
     /// Each digit alone.
     Digits,
-    /// At every match of a pattern.
+    /// Each match of a pattern, and what is between.
     Pattern(&'static str),
-    /// GPT-2's pattern.
-    Gpt2,
 }
 
+const GPT2: Cut = Cut::Pattern(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+");
+
 const ROWS: &[Pretokenizer] = &[
-    Pretokenizer { names: &["default", "gpt-2", "gpt2"], cuts: &[Cut::Gpt2], whole_words_first: false },
+    Pretokenizer { names: &["default", "gpt-2", "gpt2"], cuts: &[GPT2], whole_words_first: false },
     Pretokenizer {
         names: &["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"],
-        cuts: &[Cut::Digits, Cut::Gpt2],
+        cuts: &[Cut::Digits, GPT2],
         whole_words_first: false,
     },
     Pretokenizer {
@@ -66,35 +66,96 @@ pub fn by_name(name: &str) -> &'static Pretokenizer {
 }
 
 impl Pretokenizer {
-    /// The library's form of it.
+    /// Make its cuts ready.
     ///
     /// # Errors
-    /// When the library refuses a pattern.
-    pub fn build(&self) -> anyhow::Result<PreTokenizerWrapper> {
-        let uses_gpt2 = self.cuts.iter().any(|cut| matches!(cut, Cut::Gpt2));
-        let cuts = self.cuts.iter().filter_map(|cut| match cut {
-            Cut::Digits => Some(json!({"type": "Digits", "individual_digits": true})),
-            Cut::Pattern(pattern) => Some(
-                json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false}),
-            ),
-            Cut::Gpt2 => None,
+    /// When a pattern is none.
+    pub fn build(&self) -> anyhow::Result<Cutter> {
+        let cuts = self.cuts.iter().map(|cut| match cut {
+            Cut::Digits => Ok(None),
+            Cut::Pattern(pattern) => Ok(Some(SysRegex::new(pattern).map_err(|error| anyhow!(error))?)),
         });
-        let bytes = json!({
-            "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": uses_gpt2
-        });
-        let parts: Vec<Value> = cuts.chain([bytes]).collect();
-        Ok(serde_json::from_value(json!({"type": "Sequence", "pretokenizers": parts}))?)
+        Ok(Cutter { cuts: cuts.collect::<anyhow::Result<_>>()? })
+    }
+}
+
+/// Cuts texts into words.
+pub struct Cutter {
+    /// A pattern each, or nothing for each digit alone.
+    cuts: Vec<Option<SysRegex>>,
+}
+
+impl Cutter {
+    /// The words of a text, in their order; together they are the text.
+    pub fn words<'a>(&self, text: &'a str) -> Vec<&'a str> {
+        let mut words = vec![text];
+        for cut in &self.cuts {
+            let mut parts = Vec::with_capacity(words.len());
+            for word in words {
+                let mut at = 0;
+                let mut add = |start, end| {
+                    parts.extend([&word[at..start], &word[start..end]]);
+                    at = end;
+                };
+                match cut {
+                    None => {
+                        let digits = word.match_indices(char::is_numeric);
+                        digits.for_each(|(start, digit)| add(start, start + digit.len()));
+                    }
+                    Some(pattern) => pattern.find_iter(word).for_each(|(start, end)| add(start, end)),
+                }
+                parts.push(&word[at..]);
+            }
+            parts.retain(|part| !part.is_empty());
+            words = parts;
+        }
+        words
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+    use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, PreTokenizerWrapper};
+
     use super::*;
 
+    /// The library's form of a row.
+    fn library(row: &Pretokenizer) -> PreTokenizerWrapper {
+        let cuts = row.cuts.iter().map(|cut| match cut {
+            Cut::Digits => json!({"type": "Digits", "individual_digits": true}),
+            Cut::Pattern(pattern) => {
+                json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false})
+            }
+        });
+        let parts: Vec<_> = cuts.collect();
+        serde_json::from_value(json!({"type": "Sequence", "pretokenizers": parts})).unwrap()
+    }
+
+    fn same_words(row: &Pretokenizer, text: &str) {
+        let mut words = PreTokenizedString::from(text);
+        library(row).pre_tokenize(&mut words).unwrap();
+        let splits = words.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        let expected: Vec<_> = splits.into_iter().map(|(_, (start, end), _)| &text[start..end]).collect();
+        assert_eq!(row.build().unwrap().words(text), expected, "{:?} of {text:?}", row.names);
+    }
+
     #[test]
-    fn every_row_builds() {
+    fn a_text_is_cut_as_the_library_cuts() {
         for row in ROWS {
-            row.build().unwrap_or_else(|error| panic!("{:?}: {error}", row.names));
+            same_words(row, include_str!("pretokenizers.rs"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_cut_as_the_library_cuts(
+            text in "([A-Za-z']{0,9}|[0-9\u{bd}\u{664}]{0,5}|[(){}=;:,. \n\r\t]{0,9}|.{0,4}){1,8}"
+        ) {
+            for row in ROWS {
+                same_words(row, &text);
+            }
         }
     }
 }
