@@ -18,6 +18,7 @@ use crate::model::{Memory, Network, Stopped, Tree};
 
 const EMBEDDING: &str = "token_embd.weight";
 const HEAD: &str = "output.weight";
+const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 /// A prompt is read in chunks of this many tokens; finished chunks survive an interrupt.
 const CHUNK: usize = 128;
@@ -122,7 +123,7 @@ impl Decoder {
         let embedding = Embedding::new(&ops, matrix)?;
 
         let vector = |name: &str, length: usize| -> anyhow::Result<Vec<f32>> {
-            let values = weights.get(name)?.to_f32()?;
+            let values = store.vector(name, weights)?;
             anyhow::ensure!(values.len() == length, "{name} has {} values, not {length}", values.len());
             Ok(values)
         };
@@ -162,7 +163,8 @@ impl Decoder {
             progress((layer + 1) as f32 / shape.layers as f32);
         }
 
-        let factors = weights.find("rope_freqs.weight")?.map(|raw| raw.to_f32()).transpose()?;
+        let output_norm = norm("output_norm.weight")?;
+        let factors = weights.find(ROPE_FACTORS)?.map(|_| store.vector(ROPE_FACTORS, weights)).transpose()?;
         let factors =
             factors.or_else(|| (shape.rope_scale != 1.0).then(|| vec![shape.rope_scale; heads.dim / 2]));
         if store.is_missing() {
@@ -173,7 +175,7 @@ impl Decoder {
         let slots = slots_within(CACHES, KvCache::bytes_for(shape.layers, heads, capacity, shape.kv_cache));
         let caches = (0..slots).map(|_| KvCache::new(&ops, shape.layers, heads, capacity, shape.kv_cache));
         Ok(Self {
-            norm: norm("output_norm.weight")?,
+            norm: output_norm,
             rotary: Rotary::new(&ops, capacity, &shape, factors.as_deref())?,
             caches: caches.collect::<Result<_>>()?,
             selected: 0,

@@ -1,17 +1,21 @@
-//! Packed weights kept in a file: packed once, then mapped, and shared by all processes that use the model.
+//! Packed weights kept in a file: packed once, then mapped, and shared by all processes that use the model. With the vectors
+//! beside them, so that of the source only the header is read again.
 //!
 //! ```text
 //! 0    magic                16 bytes
 //! 16   length of the table  u64
 //! 24   checksum             u64, of everything after these 64 bytes
 //! 32   key of the source    32 bytes
-//! 64   table                JSON: name, encoding, rows, cols and offset of every matrix
+//! 64   table                JSON: name, encoding, rows, cols and offset of everything that follows
 //! …    matrices             each on 64 bytes, in the order in which they are used
+//! …    vectors              the same, f32
 //! ```
 //!
 //! The file is named by its key, so other weights have another file. One that does not fit its key or its checksum is
 //! as good as missing: the weights are packed anew and the file is replaced.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -30,7 +34,9 @@ use crate::model::ops::Ops;
 use crate::model::weights::Weights;
 
 /// Changes with every change of the layouts in `kernels`.
-const MAGIC: &[u8; 16] = b"foretype packed3";
+const MAGIC: &[u8; 16] = b"foretype packed4";
+/// The encoding of vectors.
+const F32: &str = "f32";
 const HEAD: usize = 64;
 /// Files that are kept; the ones used longest ago go.
 const KEPT: usize = 4;
@@ -42,6 +48,8 @@ type Key = [u8; 32];
 pub struct PackedStore<'a> {
     place: Option<Place<'a>>,
     file: Option<PackedFile>,
+    /// Vectors to be kept.
+    vectors: RefCell<Vec<(String, Vec<f32>)>>,
 }
 
 struct Place<'a> {
@@ -54,11 +62,12 @@ impl<'a> PackedStore<'a> {
     /// What `folder` has of these weights; only kernels use packed weights.
     pub fn open(folder: Option<&'a Path>, weights: &Weights, ops: &Ops) -> Self {
         let (Some(folder), Ops::Kernels(kernels)) = (folder, ops) else {
-            return Self { place: None, file: None };
+            return Self { place: None, file: None, vectors: RefCell::default() };
         };
         let key = key(weights.files().into_iter());
         let file = PackedFile::open(folder, &key, kernels);
-        Self { place: Some(Place { folder, key, kernels: kernels.clone() }), file }
+        let place = Place { folder, key, kernels: kernels.clone() };
+        Self { place: Some(place), file, vectors: RefCell::default() }
     }
 
     /// The packed matrix of this name, if it is here.
@@ -66,12 +75,27 @@ impl<'a> PackedStore<'a> {
         self.file.as_ref()?.get(name).inspect_err(|error| tracing::warn!("{error:#}")).ok()
     }
 
+    /// The vector of this name, from here or else from the weights.
+    ///
+    /// # Errors
+    /// When neither has it.
+    pub fn vector(&self, name: &str, weights: &Weights) -> anyhow::Result<Vec<f32>> {
+        if let Some(vector) = self.file.as_ref().and_then(|file| file.vector(name)) {
+            return Ok(vector);
+        }
+        let vector = weights.get(name)?.to_f32()?;
+        if self.is_missing() {
+            self.vectors.borrow_mut().push((name.to_owned(), vector.clone()));
+        }
+        Ok(vector)
+    }
+
     /// Whether the folder wants the weights.
     pub fn is_missing(&self) -> bool {
         self.place.is_some() && self.file.is_none()
     }
 
-    /// Write the matrices into the folder; if that fails they are packed again next time.
+    /// Write the matrices into the folder, with the vectors asked for so far; if that fails they are packed again next time.
     pub fn keep<'l>(&self, named: impl Iterator<Item = (String, &'l Linear)>) {
         let Some(Place { folder, key, kernels }) = &self.place else { return };
         let packed = |linear: &'l Linear| match linear {
@@ -87,7 +111,7 @@ impl<'a> PackedStore<'a> {
             seen.push(matrix.as_bytes().as_ptr());
             is_new
         });
-        if let Err(error) = write(folder, key, kernels, &matrices) {
+        if let Err(error) = write(folder, key, kernels, &matrices, &self.vectors.take()) {
             tracing::warn!("packed weights cannot be kept in {}: {error:#}", folder.display());
         }
     }
@@ -96,7 +120,7 @@ impl<'a> PackedStore<'a> {
 /// A packed file, mapped and found whole.
 struct PackedFile {
     bytes: SharedBytes,
-    matrices: HashMap<String, Entry>,
+    entries: HashMap<String, Entry>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -134,8 +158,8 @@ impl PackedFile {
         let length = u64::from_le_bytes(head[16..24].try_into()?);
         let table = usize::try_from(length).ok().and_then(|length| rest.get(..length)).context("no table")?;
         let entries: Vec<Entry> = serde_json::from_slice(table)?;
-        let matrices = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
-        Ok(Self { bytes: Arc::new(map), matrices })
+        let entries = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
+        Ok(Self { bytes: Arc::new(map), entries })
     }
 
     /// The matrix of this name.
@@ -143,8 +167,16 @@ impl PackedFile {
     /// # Errors
     /// When the file has none, or it is not where the table says.
     fn get(&self, name: &str) -> anyhow::Result<PackedMatrix> {
-        let entry = self.matrices.get(name).with_context(|| format!("the packed weights have no {name}"))?;
+        let entry = self.entries.get(name).with_context(|| format!("the packed weights have no {name}"))?;
         PackedMatrix::from_shared(&entry.encoding, entry.rows, entry.cols, self.bytes.clone(), entry.offset)
+    }
+
+    /// The vector of this name, if the file has it.
+    fn vector(&self, name: &str) -> Option<Vec<f32>> {
+        let entry = self.entries.get(name).filter(|entry| entry.encoding == F32 && entry.rows == 1)?;
+        let end = entry.cols.checked_mul(size_of::<f32>())?.checked_add(entry.offset)?;
+        let bytes = (*self.bytes).as_ref().get(entry.offset..end)?;
+        Some(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
     }
 }
 
@@ -157,16 +189,25 @@ fn write(
     key: &Key,
     kernels: &Kernels,
     matrices: &[(String, &PackedMatrix)],
+    vectors: &[(String, Vec<f32>)],
 ) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
+    let matrices = matrices.iter().map(|(name, matrix)| {
+        let shape = (matrix.rows(), matrix.cols());
+        (name, matrix.encoding(), shape, Cow::Borrowed(matrix.as_bytes()))
+    });
+    let vectors = vectors.iter().map(|(name, vector)| {
+        let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+        (name, F32, (1, vector.len()), Cow::Owned(bytes))
+    });
+    let parts: Vec<_> = matrices.chain(vectors).collect();
     // The length of the table depends on the offsets in it, so offsets count from where it is sure to have ended.
-    let start = (HEAD + 200 * matrices.len()).next_multiple_of(64);
+    let start = (HEAD + 200 * parts.len()).next_multiple_of(64);
     let mut offset = start;
-    let entries = matrices.iter().map(|(name, matrix)| {
+    let entries = parts.iter().map(|(name, encoding, (rows, cols), bytes)| {
         let at = offset;
-        offset += matrix.bytes().next_multiple_of(64);
-        let (name, encoding) = (name.clone(), matrix.encoding().to_owned());
-        Entry { name, encoding, rows: matrix.rows(), cols: matrix.cols(), offset: at }
+        offset += bytes.len().next_multiple_of(64);
+        Entry { name: name.to_string(), encoding: encoding.to_string(), rows: *rows, cols: *cols, offset: at }
     });
     let table = serde_json::to_vec(&entries.collect::<Vec<_>>())?;
     ensure!(HEAD + table.len() <= start, "the table of packed weights is too long");
@@ -177,9 +218,9 @@ fn write(
     out.write_all(&head)?;
     out.write_all(&table)?;
     out.write_all(&vec![0; start - HEAD - table.len()])?;
-    for (_, matrix) in matrices {
-        out.write_all(matrix.as_bytes())?;
-        out.write_all(&vec![0; matrix.bytes().next_multiple_of(64) - matrix.bytes()])?;
+    for (.., bytes) in &parts {
+        out.write_all(bytes)?;
+        out.write_all(&vec![0; bytes.len().next_multiple_of(64) - bytes.len()])?;
     }
     out.flush()?;
     drop(out);
@@ -250,7 +291,7 @@ mod tests {
     fn written(folder: &Path, key: &Key, kernels: &Kernels) {
         let (first, second) = (matrix(kernels, 5), matrix(kernels, 33));
         let named = [("first".to_owned(), &first), ("second".to_owned(), &second)];
-        write(folder, key, kernels, &named).unwrap();
+        write(folder, key, kernels, &named, &[("third".to_owned(), vec![1.5, -2.0, 0.1])]).unwrap();
     }
 
     #[test]
@@ -264,7 +305,10 @@ mod tests {
         let file = PackedFile::open(folder, &key, &kernels).unwrap();
         assert_eq!(file.get("second").unwrap().as_bytes(), matrix(&kernels, 33).as_bytes());
         assert_eq!(file.get("first").unwrap().rows(), 5);
-        assert!(file.get("third").is_err());
+        assert_eq!(file.vector("third").unwrap(), [1.5, -2.0, 0.1]);
+        assert!(
+            file.get("third").is_err() && file.vector("first").is_none() && file.vector("fourth").is_none()
+        );
         drop(file);
 
         let path = path(folder, &key);
