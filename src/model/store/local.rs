@@ -36,9 +36,10 @@ pub fn open(path: &Path) -> anyhow::Result<ModelFiles> {
         bail!("there is no model file {}; check the path, or see `foretype models list`", path.display());
     }
     let file = GgufFile::open(path)?;
-    let vocabulary: HashSet<&str> =
-        file.texts("tokenizer.ggml.tokens").into_iter().flatten().filter_map(Result::ok).collect();
-    let has = |marker: &str| vocabulary.contains(marker);
+    let tokens = file.texts("tokenizer.ggml.tokens").into_iter().flatten().filter_map(Result::ok);
+    // Markers all have one, and a set of the whole vocabulary would take longer than mapping the weights.
+    let in_brackets: HashSet<&str> = tokens.filter(|token| token.contains('<')).collect();
+    let has = |marker: &str| in_brackets.contains(marker);
     let beside = path.with_file_name("tokenizer.json");
     let context = Shape::of_gguf(&file)?.context;
     let family = file.architecture()?.to_owned();
