@@ -126,7 +126,7 @@ fn context_tokens(
     if wish.unhurried {
         return UNHURRIED.min(room);
     }
-    let affordable = engine.rates().prefill * settings.budget.as_secs_f64();
+    let affordable = engine.reading() * settings.budget.as_secs_f64();
     let size = match *last {
         Some(size) if (0.7 * size as f64..2.6 * size as f64).contains(&affordable) => size,
         _ => SIZES.iter().rev().copied().find(|size| *size as f64 <= affordable).unwrap_or(SIZES[0]),

@@ -1,6 +1,7 @@
 //! A model's files to a running engine: which device, which threads, which tokenizer.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, anyhow, bail};
 use candle_core::Device;
@@ -8,7 +9,7 @@ use etcetera::BaseStrategy;
 
 use crate::config::DeviceChoice;
 use crate::engine::tokenizer::Tokenizer;
-use crate::engine::{Engine, Flow, Limits, Prompt, Rates, default_threads};
+use crate::engine::{Engine, default_threads};
 use crate::interrupt::Interrupt;
 use crate::kernels::Kernels;
 use crate::model::decoder::Decoder;
@@ -55,14 +56,17 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Run a token through the model, so that its pages get touched, and then a little text, so that its rates are known.
+    /// Run a token through the model, so that its pages get touched, and then a little text, so that its speed is known: short,
+    /// because a first request may wait for it.
     fn measure(&mut self) -> anyhow::Result<()> {
-        const SAMPLE: &str = "fn main() {\n    let mut values = Vec::new();\n    for index in 0..10 {\n        values.push(index * 2);\n    }\n}\n";
-        let prompt = self.tokenize(SAMPLE);
-        self.follow(prompt.get(..1).unwrap_or_default(), 1)?;
+        const TOKENS: usize = 16;
+        let text = self.tokenize("fn main() {\n    let mut values = Vec::new();\n    for index in 0..10 {\n");
+        let text = &text[..text.len().min(TOKENS)];
+        self.follow(&text[..text.len().min(1)], 1)?;
         self.ledger.forget();
-        let limits = Limits { max_tokens: 2, time: None };
-        self.run(Prompt::of(&prompt), limits, &Interrupt::new(), &mut |_| Flow::Continue)?;
+        let started = Instant::now();
+        self.read(text, &Interrupt::new())?;
+        self.reading = text.len() as f64 / started.elapsed().as_secs_f64();
         self.ledger.forget();
         Ok(())
     }
@@ -127,27 +131,4 @@ fn choose_ops(choice: DeviceChoice, threads: Option<usize>) -> anyhow::Result<Op
 fn any_gpu() -> Option<Device> {
     let cuda = candle_core::utils::cuda_is_available().then(|| Device::new_cuda(0).ok()).flatten();
     cuda.or_else(|| candle_core::utils::metal_is_available().then(|| Device::new_metal(0).ok()).flatten())
-}
-
-impl Default for Rates {
-    fn default() -> Self {
-        Self { prefill: 500.0, decode: 50.0 }
-    }
-}
-
-impl Rates {
-    /// Mix in what a run showed; single tokens say little of prefill.
-    pub(super) fn learn(&mut self, read: usize, prefill: f64, written: usize, decode: f64) {
-        let mix = |rate: &mut f64, tokens: usize, seconds: f64| {
-            if seconds > 0.0 {
-                *rate += 0.3 * (tokens as f64 / seconds - *rate);
-            }
-        };
-        if read >= 32 {
-            mix(&mut self.prefill, read, prefill);
-        }
-        if written >= 2 {
-            mix(&mut self.decode, written, decode);
-        }
-    }
 }

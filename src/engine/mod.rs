@@ -30,6 +30,9 @@ use tokenizer::Tokenizer;
 /// Tokens that [`Engine::score`] reads in one pass.
 const AT_ONCE: usize = 16;
 
+/// Tokens read a second, until it is known how many they are.
+const UNMEASURED: f64 = 500.0;
+
 /// Everything that belongs to one loaded model. Used by one thread at a time.
 pub struct Engine {
     manifest: Manifest,
@@ -38,7 +41,8 @@ pub struct Engine {
     drafter: Drafter,
     /// For token healing; made when a prompt needs it first.
     vocabulary: OnceLock<Vocabulary>,
-    rates: Rates,
+    /// Tokens of a prompt read a second, as far as is known.
+    reading: f64,
     threads: usize,
     /// Nobody waits for what is computed.
     idle: bool,
@@ -148,7 +152,7 @@ impl Engine {
             ledger: Ledger::new(network),
             drafter: Drafter::default(),
             vocabulary: OnceLock::new(),
-            rates: Rates::default(),
+            reading: UNMEASURED,
             threads: 1,
             idle: false,
             remote: None,
@@ -180,9 +184,16 @@ impl Engine {
         self.ledger.network().capacity()
     }
 
-    /// Tokens per second as measured on this machine so far.
-    pub fn rates(&self) -> Rates {
-        self.rates
+    /// Tokens of a prompt read a second, as measured on this machine so far.
+    pub fn reading(&self) -> f64 {
+        self.reading
+    }
+
+    /// Mix in what a run showed of the speed of reading; few tokens say little of it.
+    fn learn(&mut self, tokens: usize, time: Duration) {
+        if tokens >= 32 && !time.is_zero() {
+            self.reading += 0.3 * (tokens as f64 / time.as_secs_f64() - self.reading);
+        }
     }
 
     /// Bytes of weights and cache.
@@ -293,11 +304,4 @@ pub struct Score {
     /// The token that writing would have chosen, and its probability.
     pub likeliest: u32,
     pub best: f32,
-}
-
-/// Tokens per second.
-#[derive(Clone, Copy, Debug)]
-pub struct Rates {
-    pub prefill: f64,
-    pub decode: f64,
 }

@@ -12,7 +12,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::config;
 use crate::engine::tokenizer::Tokenizer;
-use crate::engine::{Engine, Finish, Flow, Limits, Output, Prompt, Rates};
+use crate::engine::{Engine, Finish, Flow, Limits, Output, Prompt};
 use crate::interrupt::Interrupt;
 use crate::model::manifest::{self, Manifest, Source};
 use crate::model::{Memory, Network, Stopped, Tree};
@@ -89,7 +89,7 @@ impl Engine {
             markers: texts.iter().filter_map(of_marker).collect(),
         };
         let mut engine = Self::with_network(Box::new(Elsewhere { held: 0 }), tokenizer, manifest);
-        engine.rates = Rates { prefill: READING, ..Rates::default() };
+        engine.reading = READING;
         engine.remote = Some(asked);
         Ok(engine)
     }

@@ -90,7 +90,7 @@ impl Engine {
         run.decode = started.elapsed();
         self.drafter.remember(&written);
         let read = run.prompt_tokens - run.cached_tokens;
-        self.rates.learn(read, run.prefill.as_secs_f64(), run.tokens, run.decode.as_secs_f64());
+        self.learn(read, run.prefill);
         Ok(run.into_output(text, finish))
     }
 
