@@ -36,7 +36,7 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
     const SIGNED_BYTES: bool = !VNNI;
     const HIGH_NIBBLE_IN_PLACE: bool = VNNI;
     const ADDS_IN_16_BITS: bool = !VNNI;
-    const SPREADS_SCALES: bool = false;
+    const SPREADS_SCALES: bool = true;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Pair<__m256> {

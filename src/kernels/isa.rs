@@ -38,8 +38,7 @@ pub(super) trait Isa: Sized {
     /// Whether 16 bits hold the sixteen products of a block that are added up in a lane. Without a correction, which makes
     /// them smaller, they do so for weights of four bits, and for half a block of more.
     const ADDS_IN_16_BITS: bool;
-    /// Whether products of many tokens are faster with nested scales multiplied out before. Needs more of the first-level
-    /// cache than the tiles of one group have left.
+    /// Whether products of many tokens are faster with nested scales multiplied out before.
     const SPREADS_SCALES: bool;
 
     unsafe fn splat(value: f32) -> Self::Floats;

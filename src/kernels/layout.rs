@@ -71,12 +71,11 @@ struct FourBitNestedPart {
     weights: [Vector; VECTORS],
 }
 
-/// Nested scales and minima multiplied out, as products of many tokens want them.
+/// The scales and minima of a nested part multiplied out, as products of many tokens want them; they stand beside the weights.
 #[repr(C, align(64))]
-struct FourBitWidePart {
+struct WideScales {
     scales: [Rows<f32>; 2],
     minima: [Rows<f32>; 2],
-    weights: [Vector; VECTORS],
 }
 
 /// What stands before the parts of nested scales.
@@ -118,8 +117,10 @@ struct EightBitPart {
 pub(super) const MINIMA: usize = 64;
 /// The same where they are nested.
 pub(super) const NESTED_MINIMA: usize = 32;
-/// The same where they are `f32`.
+/// The same where they are multiplied out.
 pub(super) const WIDE_MINIMA: usize = 128;
+/// Bytes of the scales and minima of a part that are multiplied out.
+pub(super) const WIDE_SCALES: usize = size_of::<WideScales>();
 /// Offset of the bits above the nibbles from the weights.
 pub(super) const HIGH_BITS: usize = VECTORS * 64;
 
@@ -129,8 +130,7 @@ const _: () =
 const _: () = assert!(size_of::<FourBitNestedPart>() == 576 && size_of::<NestedHead>() == 64);
 const _: () = assert!(offset_of!(FourBitNestedPart, minima) == NESTED_MINIMA);
 const _: () = assert!(offset_of!(NestedHead, minima) == NESTED_MINIMA);
-const _: () =
-    assert!(size_of::<FourBitWidePart>() == 768 && offset_of!(FourBitWidePart, minima) == WIDE_MINIMA);
+const _: () = assert!(WIDE_SCALES == 256 && offset_of!(WideScales, minima) == WIDE_MINIMA);
 const _: () = assert!(size_of::<FiveBitPart>() == 704);
 const _: () = assert!(offset_of!(FiveBitPart, fifth) == offset_of!(FiveBitPart, weights) + HIGH_BITS);
 const _: () =
@@ -150,7 +150,7 @@ pub(super) enum Encoding {
     FourBitMinimum,
     /// The same, scale and minimum being bytes times numbers for 256 columns.
     FourBitNested,
-    /// As [`Encoding::FourBitMinimum`] in `f32`: what nested ones are spread to for many tokens, never kept.
+    /// The same weights with scales and minima multiplied out beside them, for many tokens; never kept.
     FourBitWide,
     /// (q − 16) · scale, q in 0…31
     FiveBit,
@@ -223,12 +223,7 @@ impl Encoding {
         matches!(self, Encoding::FourBitNested)
     }
 
-    /// What products of many tokens take instead of this, group by group; its activations are the same.
-    pub(super) const fn spread(self) -> Option<Encoding> {
-        if self.is_nested() { Some(Encoding::FourBitWide) } else { None }
-    }
-
-    /// Whether scales and minima are `f32`.
+    /// Whether scales and minima stand beside the weights, as `f32`.
     pub(super) const fn is_wide(self) -> bool {
         matches!(self, Encoding::FourBitWide)
     }
@@ -240,7 +235,7 @@ impl Encoding {
 
     /// Parts of a chunk: of what is repeated along a group.
     pub(super) const fn parts(self) -> usize {
-        if self.is_nested() { NESTED_PARTS } else { 1 }
+        if self.is_nested() || self.is_wide() { NESTED_PARTS } else { 1 }
     }
 
     /// Whether rows may have so many columns: whole blocks, and whole chunks where those have several parts, because
@@ -261,7 +256,7 @@ impl Encoding {
 
     /// Offset of the first part in a chunk.
     pub(super) const fn parts_offset(self) -> usize {
-        if self.is_nested() { size_of::<NestedHead>() } else { 0 }
+        if self.is_nested() || self.is_wide() { size_of::<NestedHead>() } else { 0 }
     }
 
     /// Bytes of a part.
@@ -269,8 +264,7 @@ impl Encoding {
         match self {
             Encoding::FourBit => size_of::<FourBitPart>(),
             Encoding::FourBitMinimum => size_of::<FourBitMinimumPart>(),
-            Encoding::FourBitNested => size_of::<FourBitNestedPart>(),
-            Encoding::FourBitWide => size_of::<FourBitWidePart>(),
+            Encoding::FourBitNested | Encoding::FourBitWide => size_of::<FourBitNestedPart>(),
             Encoding::FiveBit => size_of::<FiveBitPart>(),
             Encoding::FiveBitMinimum => size_of::<FiveBitMinimumPart>(),
             Encoding::SixBit => size_of::<SixBitPart>(),
@@ -283,8 +277,7 @@ impl Encoding {
         match self {
             Encoding::FourBit => offset_of!(FourBitPart, weights),
             Encoding::FourBitMinimum => offset_of!(FourBitMinimumPart, weights),
-            Encoding::FourBitNested => offset_of!(FourBitNestedPart, weights),
-            Encoding::FourBitWide => offset_of!(FourBitWidePart, weights),
+            Encoding::FourBitNested | Encoding::FourBitWide => offset_of!(FourBitNestedPart, weights),
             Encoding::FiveBit => offset_of!(FiveBitPart, weights),
             Encoding::FiveBitMinimum => offset_of!(FiveBitMinimumPart, weights),
             Encoding::SixBit => offset_of!(SixBitPart, weights),

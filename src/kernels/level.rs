@@ -69,13 +69,13 @@ impl Level {
     }
 
     /// How many bytes ahead weights are best asked for in products with one token and with several; zero: not at all.
-    /// Measured (docs/kernels.md): AMD's CPUs foresee a stream that is read as fast as it comes, and requests beside it
-    /// delay it.
+    /// Measured (docs/kernels.md): with AVX-512, AMD's CPUs foresee a stream that is read as fast as it comes, and requests
+    /// beside it delay it.
     pub(super) fn bytes_ahead(self) -> [usize; 2] {
         match self {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni if super::avx512::is_amd() => [0, 2 << 10],
-            _ => [8 << 10; 2],
+            _ => [4 << 10; 2],
         }
     }
 

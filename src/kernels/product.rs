@@ -20,17 +20,17 @@ use std::slice;
 use anyhow::{Result, ensure};
 
 use super::isa::LANES;
-use super::layout::Encoding;
+use super::layout::{Encoding, PART, WIDE_SCALES};
 use super::matrix::PackedMatrix;
-use super::scratch::{new_region, thread_activations, with_thread_scratch, with_thread_weights};
-use super::tile::{MAX_GROUPS, MAX_TOKENS, SpreadGroup, Tile};
+use super::scratch::{new_region, thread_activations, with_thread_scales, with_thread_scratch};
+use super::tile::{MAX_GROUPS, MAX_TOKENS, SpreadScales, Tile};
 use super::{Kernels, SharedPointer};
 
 /// Tokens whose activations stay in the second-level cache while the rows go by.
 const TOKENS_PER_BLOCK: usize = 128;
 /// Tokens up to which every thread rounds them for itself.
 const TOKENS_ROUNDED_BY_EACH: usize = 4;
-/// Tiles of tokens from which a group of nested scales is spread before it is multiplied.
+/// Tiles of tokens from which a group's nested scales are multiplied out before its weights are multiplied.
 const TILES_WORTH_SPREADING: usize = 4;
 /// Bytes of weights that are asked for before that.
 const FIRST_BYTES: usize = 16 << 10;
@@ -277,14 +277,14 @@ impl<'a> Product<'a> {
         let rows = Rows { first_group, groups, column };
         let up = if purpose == Purpose::Gate { self.matrices[1] } else { matrix };
         let weights = [matrix, up].map(|matrix| Weights::of(matrix, first_group));
-        let is_nested = weights.iter().any(|weights| weights.encoding.spread().is_some());
-        let spread = match self.kernels.routines.spread_group {
+        let is_nested = weights.iter().any(|weights| weights.encoding.is_nested());
+        let spread = match self.kernels.routines.spread_scales {
             Some(spread) if is_nested && tiles.len() >= TILES_WORTH_SPREADING => spread,
             // SAFETY: the caller's promise.
             _ => return unsafe { self.multiply_tiles(purpose, &rows, weights, tiles, activations) },
         };
-        let bytes = groups * weights.iter().map(Weights::spread_bytes).max().unwrap_or(0);
-        with_thread_weights(2 * bytes, |room| {
+        let bytes = groups * weights[0].wide_bytes();
+        with_thread_scales(2 * bytes, |room| {
             // SAFETY: there is room for the groups of both; the rest is the caller's promise.
             unsafe {
                 let first = weights[0].spread(spread, groups, room);
@@ -326,7 +326,9 @@ impl<'a> Product<'a> {
                     if is_whole { (out, self.out_width) } else { (edge.start(), width) };
                 let operands = |weights: &Weights, out, out_stride| Tile {
                     weights: weights.start,
-                    group_stride: weights.encoding.group_bytes(weights.matrix.cols),
+                    group_stride: weights.matrix.group_bytes,
+                    wide: weights.wide,
+                    wide_stride: weights.wide_bytes(),
                     activations: activations.tile(weights.matrix.encoding, first_token),
                     chunks: weights.matrix.cols.div_ceil(weights.encoding.chunk_columns()),
                     ahead: self.ahead,
@@ -381,41 +383,45 @@ struct Rows {
     column: usize,
 }
 
-/// The weights of a pass: the matrix's own, or spread.
+/// The weights of a pass.
 #[derive(Clone, Copy)]
 struct Weights<'a> {
     matrix: &'a PackedMatrix,
     encoding: Encoding,
     /// The first group.
     start: *const u8,
+    /// Its scales, where they are multiplied out.
+    wide: *const u8,
 }
 
 impl<'a> Weights<'a> {
     fn of(matrix: &'a PackedMatrix, first_group: usize) -> Self {
         let start = matrix.as_bytes()[first_group * matrix.group_bytes..].as_ptr();
-        Weights { matrix, encoding: matrix.encoding, start }
+        Weights { matrix, encoding: matrix.encoding, start, wide: start }
     }
 
-    /// Bytes of a group when spread.
-    fn spread_bytes(&self) -> usize {
-        self.encoding.spread().map_or(0, |encoding| encoding.group_bytes(self.matrix.cols))
+    /// Bytes of a group's scales multiplied out.
+    fn wide_bytes(&self) -> usize {
+        self.matrix.cols.div_ceil(PART) * WIDE_SCALES
     }
 
-    /// The same weights as products of many tokens want them, in `room` where that is another way.
+    /// The same with scales multiplied out, in `room`, if they are nested.
     ///
     /// # Safety
-    /// The level must be available; the groups must exist, and have room there.
-    unsafe fn spread(self, spread_group: SpreadGroup, groups: usize, room: *mut u8) -> Self {
-        let Some(encoding) = self.encoding.spread() else { return self };
+    /// The level must be available; the groups must exist, and their scales have room there.
+    unsafe fn spread(self, spread_scales: SpreadScales, groups: usize, room: *mut u8) -> Self {
+        if !self.encoding.is_nested() {
+            return self;
+        }
         let chunks = self.matrix.cols / self.encoding.chunk_columns();
         for group in 0..groups {
             // SAFETY: the caller's promise.
             unsafe {
-                let (from, to) = (group * self.matrix.group_bytes, group * self.spread_bytes());
-                spread_group(self.start.add(from), chunks, room.add(to));
+                let (from, to) = (group * self.matrix.group_bytes, group * self.wide_bytes());
+                spread_scales(self.start.add(from), chunks, room.add(to));
             }
         }
-        Weights { encoding, start: room, ..self }
+        Weights { encoding: Encoding::FourBitWide, wide: room, ..self }
     }
 }
 

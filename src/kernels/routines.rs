@@ -3,7 +3,7 @@
 use super::attention::AttentionTask;
 use super::elementwise::RopeStyle;
 use super::layout::Encoding;
-use super::tile::{MultiplyTile, SpreadGroup};
+use super::tile::{MultiplyTile, SpreadScales};
 
 /// What a level can do. All functions need the level to be available.
 pub(super) struct Routines {
@@ -15,8 +15,8 @@ pub(super) struct Routines {
     pub(super) multiply_tile: fn(Encoding, usize, usize) -> MultiplyTile,
     /// [`super::tile::quantize_token`]
     pub(super) quantize_token: unsafe fn(Encoding, *const f32, usize, *mut u8, usize, usize),
-    /// [`super::tile::spread_group`], where that is worth it.
-    pub(super) spread_group: Option<SpreadGroup>,
+    /// [`super::tile::spread_scales`], where that is worth it.
+    pub(super) spread_scales: Option<SpreadScales>,
     /// [`super::attention::attend_task`]
     pub(super) attend: unsafe fn(&AttentionTask, &mut [f32]),
     /// [`super::elementwise::rms_norm_row`]
@@ -118,11 +118,11 @@ macro_rules! routines {
             }
 
             /// # Safety
-            /// As [`$crate::kernels::tile::spread_group`].
+            /// As [`$crate::kernels::tile::spread_scales`].
             $(#[target_feature(enable = $features)])?
-            unsafe fn spread_group(from: *const u8, chunks: usize, to: *mut u8) {
+            unsafe fn spread_scales(from: *const u8, chunks: usize, to: *mut u8) {
                 // SAFETY: the caller's promise.
-                unsafe { $crate::kernels::tile::spread_group::<$isa>(from, chunks, to) }
+                unsafe { $crate::kernels::tile::spread_scales::<$isa>(from, chunks, to) }
             }
 
             /// # Safety
@@ -176,7 +176,7 @@ macro_rules! routines {
                 tile_tokens: <$isa as Isa>::TILE_TOKENS,
                 multiply_tile,
                 quantize_token,
-                spread_group: if <$isa as Isa>::SPREADS_SCALES { Some(spread_group) } else { None },
+                spread_scales: if <$isa as Isa>::SPREADS_SCALES { Some(spread_scales) } else { None },
                 attend,
                 rms_norm_row,
                 swiglu,

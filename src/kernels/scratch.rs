@@ -16,7 +16,7 @@ pub(super) struct Scratch {
 
 thread_local! {
     static VALUES: RefCell<AlignedBytes> = RefCell::default();
-    static WEIGHTS: RefCell<AlignedBytes> = RefCell::default();
+    static SCALES: RefCell<AlignedBytes> = RefCell::default();
     static ACTIVATIONS: RefCell<AlignedBytes> = RefCell::default();
     /// The region whose activations this thread has rounded.
     static ROUNDED: Cell<u64> = const { Cell::new(0) };
@@ -33,11 +33,11 @@ pub(super) fn with_thread_scratch(values: usize, f: impl FnOnce(&mut [f32])) {
     });
 }
 
-/// This thread's buffer for weights, on 64 bytes, in the same way.
-pub(super) fn with_thread_weights(bytes: usize, f: impl FnOnce(*mut u8)) {
-    WEIGHTS.with_borrow_mut(|weights| {
-        weights.grow(bytes);
-        f(weights.as_mut_ptr());
+/// This thread's buffer for scales, on 64 bytes, in the same way.
+pub(super) fn with_thread_scales(bytes: usize, f: impl FnOnce(*mut u8)) {
+    SCALES.with_borrow_mut(|scales| {
+        scales.grow(bytes);
+        f(scales.as_mut_ptr());
     });
 }
 

@@ -16,7 +16,9 @@
 use half::f16;
 
 use super::isa::{Isa, LANES};
-use super::layout::{BLOCK, Encoding, HIGH_BITS, MINIMA, NESTED_MINIMA, PART, VECTORS, WIDE_MINIMA};
+use super::layout::{
+    BLOCK, Encoding, HIGH_BITS, MINIMA, NESTED_MINIMA, PART, VECTORS, WIDE_MINIMA, WIDE_SCALES,
+};
 
 /// The most tokens that a tile may have.
 pub(super) const MAX_TOKENS: usize = 6;
@@ -29,6 +31,10 @@ pub(super) struct Tile {
     pub(super) weights: *const u8,
     /// Bytes from one group of rows to the next.
     pub(super) group_stride: usize,
+    /// The first group's scales that are multiplied out, where the encoding has such.
+    pub(super) wide: *const u8,
+    /// Bytes of them from one group to the next.
+    pub(super) wide_stride: usize,
     /// The activations of the tile's tokens.
     pub(super) activations: *const u8,
     /// Chunks of a row.
@@ -48,8 +54,8 @@ pub(super) struct Tile {
 /// A tile with its sizes fixed.
 pub(super) type MultiplyTile = unsafe fn(&Tile);
 
-/// Spreads the scales of a group of so many chunks; see [`spread_group`].
-pub(super) type SpreadGroup = unsafe fn(*const u8, usize, *mut u8);
+/// Multiplies out the scales of a group of so many chunks; see [`spread_scales`].
+pub(super) type SpreadScales = unsafe fn(*const u8, usize, *mut u8);
 
 /// Multiplies one tile; see the module's description. `E` is the encoding's place in [`Encoding::ALL`], and `BITS` its bits.
 ///
@@ -79,11 +85,17 @@ pub(super) unsafe fn multiply_tile<
                 }
             }
         }
-        let (stride, ahead) = (tile.group_stride, tile.ahead);
-        let mut chunk = tile.weights;
+        let (mut chunk, mut wide) = (tile.weights, tile.wide);
         let mut activations = tile.activations;
         for _ in 0..tile.chunks {
-            let mut part = Part { head: chunk, start: chunk.add(encoding.parts_offset()), stride, ahead };
+            let mut part = Part {
+                head: chunk,
+                start: chunk.add(encoding.parts_offset()),
+                stride: tile.group_stride,
+                wide,
+                wide_stride: tile.wide_stride,
+                ahead: tile.ahead,
+            };
             for _ in 0..encoding.parts() {
                 multiply_block::<I, E, BITS, GROUPS, TOKENS, 0>(&part, activations, &mut sums);
                 // The two blocks of nibbles share their loads. The compiler would keep all of them for the second
@@ -93,7 +105,11 @@ pub(super) unsafe fn multiply_tile<
                 multiply_block::<I, E, BITS, GROUPS, TOKENS, 1>(&part, activations, &mut sums);
                 activations = activations.add(TOKENS * encoding.activation_bytes());
                 part.start = part.start.add(encoding.part_bytes());
+                if encoding.is_wide() {
+                    part.wide = part.wide.add(WIDE_SCALES);
+                }
             }
+            wide = part.wide;
             chunk = chunk.add(encoding.chunk_bytes());
         }
         for group in 0..GROUPS {
@@ -112,6 +128,10 @@ struct Part {
     start: *const u8,
     /// Bytes from one group to the next.
     stride: usize,
+    /// The first group's scales and minima, where they are multiplied out.
+    wide: *const u8,
+    /// Bytes of them from one group to the next.
+    wide_stride: usize,
     ahead: usize,
 }
 
@@ -128,13 +148,13 @@ impl Part {
         let encoding = const { Encoding::ALL[E] };
         // SAFETY: the caller's promise.
         unsafe {
+            if encoding.is_wide() {
+                return I::load(self.wide.add(group * self.wide_stride).cast::<f32>().add(HALF * LANES));
+            }
             let start = self.start.add(group * self.stride);
             if encoding.is_nested() {
                 let scales = I::load_half(self.head.add(group * self.stride).cast());
                 return I::mul(scales, I::load_bytes(start.add(HALF * LANES).cast()));
-            }
-            if encoding.is_wide() {
-                return I::load(start.cast::<f32>().add(HALF * LANES));
             }
             let index = if encoding.scales() == 2 { 2 * HALF + RUN } else { HALF };
             I::load_half(start.cast::<f16>().add(index * LANES))
@@ -149,28 +169,28 @@ impl Part {
     unsafe fn minima<I: Isa, const E: usize, const HALF: usize>(&self, group: usize) -> I::Floats {
         // SAFETY: the caller's promise.
         unsafe {
+            if const { Encoding::ALL[E].is_wide() } {
+                let minima = self.wide.add(group * self.wide_stride + WIDE_MINIMA);
+                return I::load(minima.cast::<f32>().add(HALF * LANES));
+            }
             let start = self.start.add(group * self.stride);
             if const { Encoding::ALL[E].is_nested() } {
                 let minima = I::load_half(self.head.add(group * self.stride + NESTED_MINIMA).cast());
                 return I::mul(minima, I::load_bytes(start.add(NESTED_MINIMA + HALF * LANES).cast()));
-            }
-            if const { Encoding::ALL[E].is_wide() } {
-                return I::load(start.add(WIDE_MINIMA).cast::<f32>().add(HALF * LANES));
             }
             I::load_half(start.add(MINIMA).cast::<f16>().add(HALF * LANES))
         }
     }
 }
 
-/// Spreads a group of nested scales: `chunks` chunks of [`Encoding::FourBitNested`] become four times as many parts of
-/// [`Encoding::FourBitWide`]. The factors are those that the tiles of either compute with, bit for bit.
+/// Multiplies out the scales and minima of a group of `chunks` nested chunks, [`WIDE_SCALES`] bytes a part, for tiles of
+/// [`Encoding::FourBitWide`]. They are those that nested tiles compute with, bit for bit.
 ///
 /// # Safety
 /// The level must be available, both must be valid for these sizes and lie on 64 bytes, and they must not overlap.
 #[inline(always)]
-pub(super) unsafe fn spread_group<I: Isa>(from: *const u8, chunks: usize, to: *mut u8) {
+pub(super) unsafe fn spread_scales<I: Isa>(from: *const u8, chunks: usize, to: *mut u8) {
     const NESTED: Encoding = Encoding::FourBitNested;
-    const WIDE: Encoding = Encoding::FourBitWide;
     const E: usize = NESTED as usize;
     // SAFETY: the caller's promise.
     unsafe {
@@ -178,15 +198,13 @@ pub(super) unsafe fn spread_group<I: Isa>(from: *const u8, chunks: usize, to: *m
             let head = from.add(chunk * NESTED.chunk_bytes());
             for index in 0..NESTED.parts() {
                 let start = head.add(NESTED.parts_offset() + index * NESTED.part_bytes());
-                let part = Part { head, start, stride: 0, ahead: 0 };
-                let to = to.add((chunk * NESTED.parts() + index) * WIDE.part_bytes());
+                let part = Part { head, start, stride: 0, wide: start, wide_stride: 0, ahead: 0 };
+                let to = to.add((chunk * NESTED.parts() + index) * WIDE_SCALES);
                 let (scales, minima) = (to.cast::<f32>(), to.add(WIDE_MINIMA).cast::<f32>());
                 I::store(scales, part.scales::<I, E, 0, 0>(0));
                 I::store(scales.add(LANES), part.scales::<I, E, 1, 0>(0));
                 I::store(minima, part.minima::<I, E, 0>(0));
                 I::store(minima.add(LANES), part.minima::<I, E, 1>(0));
-                let weights = start.add(NESTED.weights_offset()).cast::<[u8; VECTORS * 64]>();
-                to.add(WIDE.weights_offset()).cast::<[u8; VECTORS * 64]>().write(weights.read());
             }
         }
     }
