@@ -1,15 +1,19 @@
-//! How a network foretells tokens when nothing but its weights is rounded: the referee of the comparison that `accuracy` makes.
+//! How a network foretells tokens, by ours or when nothing but its weights is rounded: the referee of the comparison that
+//! `accuracy` makes.
 //!
-//! `CANDLE_DEQUANTIZE_ALL=1 floats FILE.gguf < TEXTS`: every line is a JSON object of `tokens`, and of `places`, pairs of an
+//! `places FILE.gguf ours|floats [FACTOR] < TEXTS`: every line is a JSON object of `tokens`, and of `places`, pairs of an
 //! index and a token. The answer's line is an array: for each place the logarithm of that token's probability after the
-//! tokens up to the index. Candle computes, in f32, with weights that it turns into f32 because the variable says so.
+//! tokens up to the index. For `floats` candle computes, in f32, with weights that it turns into f32 because the variable
+//! `CANDLE_DEQUANTIZE_ALL=1` says so. The base of the positions' rotation is multiplied by FACTOR.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use candle_core::Device;
+use foretype::engine::default_threads;
 use foretype::interrupt::Interrupt;
+use foretype::kernels::Kernels;
 use foretype::model::decoder::Decoder;
 use foretype::model::families::Shape;
 use foretype::model::gguf::GgufFile;
@@ -28,15 +32,22 @@ struct Text {
 }
 
 fn main() -> anyhow::Result<()> {
-    ensure!(
-        std::env::var("CANDLE_DEQUANTIZE_ALL").is_ok_and(|value| value == "1"),
-        "set CANDLE_DEQUANTIZE_ALL=1"
-    );
-    let path = std::env::args().nth(1).context("floats FILE.gguf")?;
+    const USAGE: &str = "places FILE.gguf ours|floats [FACTOR]";
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments.next().context(USAGE)?;
+    let ops = match arguments.next().as_deref() {
+        Some("ours") => Ops::Kernels(Kernels::new(default_threads())),
+        Some("floats") => {
+            let all = std::env::var("CANDLE_DEQUANTIZE_ALL").is_ok_and(|value| value == "1");
+            ensure!(all, "set CANDLE_DEQUANTIZE_ALL=1");
+            Ops::Candle(Device::Cpu)
+        }
+        _ => bail!(USAGE),
+    };
     let file = GgufFile::open(Path::new(&path))?;
-    let shape = Shape::of_gguf(&file)?;
-    let mut decoder =
-        Decoder::load(&Weights::Gguf(file), shape, Ops::Candle(Device::Cpu), 1024, &mut |_| ())?;
+    let mut shape = Shape::of_gguf(&file)?;
+    shape.rope_base *= arguments.next().map_or(Ok(1.0), |factor| factor.parse::<f64>())?;
+    let mut decoder = Decoder::load(&Weights::Gguf(file), shape, ops, 1024, &mut |_| ())?;
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let Text { tokens, places } = serde_json::from_str(&line?)?;
