@@ -96,6 +96,8 @@ local function client_config(command, root)
   local capabilities = vim.lsp.protocol.make_client_capabilities()
   capabilities.textDocument.inlineCompletion = { dynamicRegistration = false }
   local options = config.current.server
+  -- An empty Lua table would be sent as a list.
+  local settings = next(options.settings) and options.settings or vim.empty_dict()
   return {
     name = NAME,
     cmd = command,
@@ -103,8 +105,8 @@ local function client_config(command, root)
     root_dir = root,
     workspace_folders = { { uri = vim.uri_from_fname(root), name = root } },
     capabilities = capabilities,
-    init_options = next(options.settings) and options.settings or vim.empty_dict(),
-    settings = { foretype = options.settings },
+    init_options = settings,
+    settings = { foretype = settings },
     handlers = handlers,
     on_init = on_init,
     on_exit = on_exit,
