@@ -176,7 +176,7 @@ impl Decoder {
         let caches = (0..slots).map(|_| KvCache::new(&ops, shape.layers, heads, capacity, shape.kv_cache));
         Ok(Self {
             norm: output_norm,
-            rotary: Rotary::new(&ops, capacity, &shape, factors.as_deref())?,
+            rotary: Rotary::new(&ops, &shape, factors.as_deref())?,
             caches: caches.collect::<Result<_>>()?,
             selected: 0,
             work: ops.workspace(CHUNK, heads, ffn)?,
@@ -195,7 +195,7 @@ impl Decoder {
     /// grows only if every layer was computed.
     fn read(&mut self, tokens: &[u32], interrupt: &Interrupt) -> std::result::Result<Tensor, Stopped> {
         let start = self.len();
-        let angles = self.rotary.at(start, tokens.len())?;
+        let angles = self.rotary.at(start..start + tokens.len())?;
         let x = self.pass(tokens, &Place { start, angles, sight: Sight::Before }, interrupt)?;
         self.caches[self.selected].grow(tokens.len());
         Ok(x)
@@ -267,9 +267,8 @@ impl Network for Decoder {
         let start = trunk + unread.start;
         self.check(tokens, start)?;
         check_each(tokens)?;
-        let positions: Vec<usize> = tree.depths()[unread].iter().map(|depth| trunk + depth).collect();
-        let place =
-            Place { start, angles: self.rotary.of(&positions)?, sight: Sight::Branches { trunk, branches } };
+        let angles = self.rotary.at(tree.depths()[unread].iter().map(|depth| trunk + depth))?;
+        let place = Place { start, angles, sight: Sight::Branches { trunk, branches } };
         let x = self.pass(tokens, &place, interrupt)?;
         self.ops.score(&x, &self.norm, &self.head, &mut self.logits)?;
         tree.mark_read();

@@ -1,25 +1,24 @@
-//! Tables of the angles that rotate queries and keys by their position.
+//! The angles that rotate queries and keys by their position.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use crate::kernels::RopeStyle;
 use crate::model::families::Shape;
 use crate::model::ops::{Angles, Ops};
 
-/// Cosines and sines of all positions, `[capacity, head_dim / 2]` each.
+/// How fast each pair of a head's values turns, `[head_dim / 2]`: radians a position.
 pub struct Rotary {
-    cos: Tensor,
-    sin: Tensor,
+    frequencies: Vec<f64>,
     style: RopeStyle,
+    device: Device,
 }
 
 impl Rotary {
-    /// Angles of `capacity` positions: `position / base^(2i / head_dim)`, divided by `factors[i]` where the model has
-    /// them (Llama 3's long contexts).
+    /// `1 / base^(2i / head_dim)`, divided by `factors[i]` where the model has them (Llama 3's long contexts).
     ///
     /// # Errors
     /// When the factors are not `head_dim / 2` many.
-    pub fn new(ops: &Ops, capacity: usize, shape: &Shape, factors: Option<&[f32]>) -> Result<Self> {
+    pub fn new(ops: &Ops, shape: &Shape, factors: Option<&[f32]>) -> Result<Self> {
         let &Shape { head_dim, rope_base: base, .. } = shape;
         let half = head_dim / 2;
         if factors.is_some_and(|factors| factors.len() != half) {
@@ -29,24 +28,24 @@ impl Rotary {
             let factor = factors.map_or(1.0, |factors| f64::from(factors[i]));
             base.powf(-2.0 * i as f64 / head_dim as f64) / factor
         };
-        let angle = |n: usize| (n / half) as f64 * frequency(n % half);
-        let cos: Vec<f32> = (0..capacity * half).map(|n| angle(n).cos() as f32).collect();
-        let sin: Vec<f32> = (0..capacity * half).map(|n| angle(n).sin() as f32).collect();
-        let table = |values| Tensor::from_vec(values, (capacity, half), ops.device());
-        Ok(Self { cos: table(cos)?, sin: table(sin)?, style: shape.rope })
+        let frequencies = (0..half).map(frequency).collect();
+        Ok(Self { frequencies, style: shape.rope, device: ops.device().clone() })
     }
 
-    /// Angles of `tokens` positions from `start` on.
-    pub fn at(&self, start: usize, tokens: usize) -> Result<Angles> {
-        let part = |table: &Tensor| table.narrow(0, start, tokens);
-        Ok(Angles { cos: part(&self.cos)?, sin: part(&self.sin)?, style: self.style })
-    }
-
-    /// Angles of these positions.
-    pub fn of(&self, positions: &[usize]) -> Result<Angles> {
-        let positions: Vec<u32> = positions.iter().map(|position| *position as u32).collect();
-        let positions = Tensor::new(positions, self.cos.device())?;
-        let part = |table: &Tensor| table.index_select(&positions, 0);
-        Ok(Angles { cos: part(&self.cos)?, sin: part(&self.sin)?, style: self.style })
+    /// Cosines and sines of the angles at these positions.
+    ///
+    /// # Errors
+    /// When the device has no memory for them.
+    pub fn at(&self, positions: impl ExactSizeIterator<Item = usize>) -> Result<Angles> {
+        let shape = (positions.len(), self.frequencies.len());
+        let angles = positions.flat_map(|position| self.frequencies.iter().map(move |f| position as f64 * f));
+        let (sin, cos): (Vec<f32>, Vec<f32>) = angles
+            .map(|angle| {
+                let (sin, cos) = angle.sin_cos();
+                (sin as f32, cos as f32)
+            })
+            .unzip();
+        let tensor = |values| Tensor::from_vec(values, shape, &self.device);
+        Ok(Angles { cos: tensor(cos)?, sin: tensor(sin)?, style: self.style })
     }
 }
