@@ -18,3 +18,16 @@ pub fn map(path: &Path) -> anyhow::Result<Mmap> {
     // use could still break the promise; weights are installed by an atomic rename and never written in place.
     unsafe { Mmap::map(&file) }.with_context(|| format!("cannot map the weights {}", path.display()))
 }
+
+/// The same, in pages as large as the system has, where it has such for files: few faults and, read from end to end over and
+/// over, a little faster. What is touched in few places would take more memory so.
+///
+/// # Errors
+/// As [`map`].
+pub fn map_in_large_pages(path: &Path) -> anyhow::Result<Mmap> {
+    let map = map(path)?;
+    // Only advice: a kernel without it maps small pages.
+    #[cfg(target_os = "linux")]
+    let _ = map.advise(memmap2::Advice::HugePage);
+    Ok(map)
+}

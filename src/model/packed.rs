@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -34,10 +34,12 @@ use crate::model::ops::Ops;
 use crate::model::weights::Weights;
 
 /// Changes with every change of the layouts in `kernels`.
-const MAGIC: &[u8; 16] = b"foretype packed4";
+const MAGIC: &[u8; 16] = b"foretype packed5";
 /// The encoding of vectors.
 const F32: &str = "f32";
 const HEAD: usize = 64;
+/// Bytes of the pages that the kernel maps at once, where it can.
+const BLOCK: usize = 2 << 20;
 /// Files that are kept; the ones used longest ago go.
 const KEPT: usize = 4;
 
@@ -150,7 +152,7 @@ impl PackedFile {
     }
 
     fn read(path: &Path, key: &Key, kernels: &Kernels) -> anyhow::Result<Self> {
-        let map = mapped::map(path)?;
+        let map = mapped::map_in_large_pages(path)?;
         let (head, rest) = map.split_at_checked(HEAD).context("it is cut off")?;
         ensure!(head[..16] == MAGIC[..], "it is of another version");
         ensure!(head[32..] == key[..], "it is of other weights");
@@ -213,7 +215,7 @@ fn write(
     ensure!(HEAD + table.len() <= start, "the table of packed weights is too long");
 
     let temporary = tempfile::NamedTempFile::new_in(folder)?;
-    let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file());
+    let mut out = Blocks { file: temporary.as_file(), begun: Vec::with_capacity(BLOCK) };
     let mut head = [0; HEAD];
     out.write_all(&head)?;
     out.write_all(&table)?;
@@ -223,7 +225,6 @@ fn write(
         out.write_all(&vec![0; bytes.len().next_multiple_of(64) - bytes.len()])?;
     }
     out.flush()?;
-    drop(out);
 
     let sum = checksum(kernels, &mapped::map(temporary.path())?[HEAD..]);
     head[..16].copy_from_slice(MAGIC);
@@ -236,6 +237,30 @@ fn write(
     temporary.persist(path(folder, key))?;
     remove_oldest(folder);
     Ok(())
+}
+
+/// Writes whole blocks at multiples of their size: so written, a file system that can keeps them in pages of this size, and
+/// weights that lie in those are read faster.
+struct Blocks<'a> {
+    file: &'a File,
+    begun: Vec<u8>,
+}
+
+impl Write for Blocks<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let some = bytes.len().min(BLOCK - self.begun.len());
+        self.begun.extend_from_slice(&bytes[..some]);
+        if self.begun.len() == BLOCK {
+            self.flush()?;
+        }
+        Ok(some)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.begun)?;
+        self.begun.clear();
+        Ok(())
+    }
 }
 
 /// The key of weights: their length, and a kilobyte at each of thirty places and more. Weights that were trained
