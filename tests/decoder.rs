@@ -19,7 +19,7 @@ use foretype::model::families::Shape;
 use foretype::model::gguf::GgufFile;
 use foretype::model::ops::Ops;
 use foretype::model::weights::Weights;
-use foretype::model::{Network, Stopped, Tree};
+use foretype::model::{Network, Stopped, Tree, Wanted};
 
 /// candle-transformers' implementation of a family.
 enum Oracle {
@@ -78,7 +78,9 @@ fn compare(path: &Path, ops: Ops, tokens: &[u32]) -> (f32, f32) {
     let (mut worst, mut equal) = (0.0f32, 0);
     for (position, token) in tokens.iter().enumerate() {
         let wanted = oracle.logits(*token, position);
-        decoder.extend(&[*token], &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+        decoder
+            .extend(&[*token], Wanted::All, &Interrupt::new())
+            .unwrap_or_else(|stopped| panic!("{stopped:?}"));
         worst = worst.max(distance(decoder.logits(), &wanted));
         equal += usize::from(argmax(decoder.logits()) == argmax(&wanted));
     }
@@ -123,11 +125,11 @@ fn chunks_and_rollback_change_nothing() {
     let (_folder, path) = tiny("chunks", Tiny::default());
     let tokens = some_tokens(200);
     let mut whole = load(&path, Ops::Kernels(Kernels::new(2)));
-    whole.extend(&tokens, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+    whole.extend(&tokens, Wanted::All, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
     let mut parts = load(&path, Ops::Kernels(Kernels::new(1)));
     for part in [&tokens[..7], &some_tokens(30)[..], &tokens[7..150], &tokens[150..]] {
         let before = parts.len();
-        parts.extend(part, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+        parts.extend(part, Wanted::All, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
         if before == 7 && part.len() == 30 {
             parts.truncate(7);
         }
@@ -141,13 +143,15 @@ fn chunks_and_rollback_change_nothing() {
 fn bad_input_is_an_error_and_an_interrupt_keeps_what_was_read() {
     let (_folder, path) = tiny("bad", Tiny::default());
     let mut decoder = load(&path, Ops::Kernels(Kernels::new(1)));
-    assert!(matches!(decoder.extend(&[], &Interrupt::new()), Err(Stopped::Failed(_))));
-    assert!(matches!(decoder.extend(&[100_000], &Interrupt::new()), Err(Stopped::Failed(_))));
-    assert!(matches!(decoder.extend(&vec![1; 513], &Interrupt::new()), Err(Stopped::Failed(_))));
-    decoder.extend(&[1, 2, 3], &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+    assert!(matches!(decoder.extend(&[], Wanted::All, &Interrupt::new()), Err(Stopped::Failed(_))));
+    assert!(matches!(decoder.extend(&[100_000], Wanted::All, &Interrupt::new()), Err(Stopped::Failed(_))));
+    assert!(matches!(decoder.extend(&vec![1; 513], Wanted::All, &Interrupt::new()), Err(Stopped::Failed(_))));
+    decoder
+        .extend(&[1, 2, 3], Wanted::All, &Interrupt::new())
+        .unwrap_or_else(|stopped| panic!("{stopped:?}"));
     let interrupt = Interrupt::new();
     interrupt.trigger();
-    assert!(matches!(decoder.extend(&[4], &interrupt), Err(Stopped::Interrupted)));
+    assert!(matches!(decoder.extend(&[4], Wanted::All, &interrupt), Err(Stopped::Interrupted)));
     assert_eq!(decoder.len(), 3);
 }
 
@@ -189,7 +193,9 @@ fn the_default_weights_agree_with_the_oracle_over_256_positions() {
     for (position, token) in tokens.iter().enumerate() {
         let wanted = oracle.logits(*token, position);
         for (decoder, distances, equal) in &mut decoders {
-            decoder.extend(&[*token], &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+            decoder
+                .extend(&[*token], Wanted::All, &Interrupt::new())
+                .unwrap_or_else(|stopped| panic!("{stopped:?}"));
             *distances += distance(decoder.logits(), &wanted);
             *equal += usize::from(argmax(decoder.logits()) == argmax(&wanted));
         }
@@ -206,6 +212,29 @@ fn the_default_weights_agree_with_the_oracle_over_256_positions() {
 }
 
 #[test]
+fn the_likeliest_token_needs_no_other_logits() {
+    for tied in [true, false] {
+        let (_folder, path) = tiny("likeliest", Tiny { tied, dtype: GgmlDType::Q8_0, ..Tiny::default() });
+        let [mut all, mut likeliest] = [(); 2].map(|()| load(&path, Ops::Kernels(Kernels::new(2))));
+        assert!(all.memory().weights_of_pass < all.memory().weights);
+        let vocabulary = all.vocabulary();
+        for some in some_tokens(60).chunks(5) {
+            let read = |decoder: &mut Decoder, wanted| {
+                let logits = decoder.extend_each(some, wanted, &Interrupt::new());
+                logits.unwrap_or_else(|stopped| panic!("{stopped:?}")).to_vec()
+            };
+            let (all, likeliest) = (read(&mut all, Wanted::All), read(&mut likeliest, Wanted::Likeliest));
+            for (all, likeliest) in all.chunks(vocabulary).zip(likeliest.chunks(vocabulary)) {
+                let best = argmax(all);
+                assert!(argmax(likeliest) == best && likeliest[best] == all[best]);
+            }
+        }
+        all.extend(&[1], Wanted::Nothing, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+        assert!(all.logits().is_empty() && all.len() == 61);
+    }
+}
+
+#[test]
 fn logits_after_each_token_are_those_of_reading_one_by_one() {
     let (_folder, path) = tiny("each", Tiny::default());
     let tokens = some_tokens(60);
@@ -213,21 +242,26 @@ fn logits_after_each_token_are_those_of_reading_one_by_one() {
     let mut at_once = load(&path, Ops::Kernels(Kernels::new(2)));
     let vocabulary = at_once.vocabulary();
     for decoder in [&mut one_by_one, &mut at_once] {
-        decoder.extend(&tokens[..20], &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+        decoder
+            .extend(&tokens[..20], Wanted::All, &Interrupt::new())
+            .unwrap_or_else(|stopped| panic!("{stopped:?}"));
     }
     for draft in [&tokens[20..21], &tokens[21..25], &tokens[25..41], &tokens[41..]] {
-        let each =
-            at_once.extend_each(draft, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+        let each = at_once
+            .extend_each(draft, Wanted::All, &Interrupt::new())
+            .unwrap_or_else(|stopped| panic!("{stopped:?}"));
         let each = each.to_vec();
         assert_eq!(each.len(), draft.len() * vocabulary);
         for (token, logits) in draft.iter().zip(each.chunks(vocabulary)) {
-            one_by_one.extend(&[*token], &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+            one_by_one
+                .extend(&[*token], Wanted::All, &Interrupt::new())
+                .unwrap_or_else(|stopped| panic!("{stopped:?}"));
             let difference = distance(logits, one_by_one.logits());
             assert!(difference < 2e-2, "distance {difference}");
         }
         assert_eq!(at_once.logits(), &each[each.len() - vocabulary..]);
     }
-    assert!(at_once.extend_each(&some_tokens(100), &Interrupt::new()).is_err());
+    assert!(at_once.extend_each(&some_tokens(100), Wanted::All, &Interrupt::new()).is_err());
     assert_eq!(at_once.len(), 60);
 }
 
@@ -240,7 +274,7 @@ fn ways_that_are_read_side_by_side_are_those_read_one_by_one() {
         let mut decoder = load(&path, ops.clone());
         let mut alone = load(&path, ops);
         let vocabulary = decoder.vocabulary();
-        decoder.extend(trunk, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+        decoder.extend(trunk, Wanted::All, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
         let mut tree = Tree::default();
         let mut rows = Vec::new();
         for (step, four) in rest.chunks(4).enumerate() {
@@ -258,7 +292,9 @@ fn ways_that_are_read_side_by_side_are_those_read_one_by_one() {
         for (number, row) in rows.chunks(vocabulary).enumerate() {
             alone.truncate(0);
             let text = [trunk, &tree.path(number)].concat();
-            alone.extend(&text, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+            alone
+                .extend(&text, Wanted::All, &Interrupt::new())
+                .unwrap_or_else(|stopped| panic!("{stopped:?}"));
             let difference = distance(row, alone.logits());
             assert!(difference < 2e-2, "token {number}: distance {difference}");
         }
@@ -267,7 +303,7 @@ fn ways_that_are_read_side_by_side_are_those_read_one_by_one() {
         for decoder in [&mut decoder, &mut alone] {
             let from = decoder.len();
             decoder
-                .extend(&tokens[from..], &Interrupt::new())
+                .extend(&tokens[from..], Wanted::All, &Interrupt::new())
                 .unwrap_or_else(|stopped| panic!("{stopped:?}"));
         }
         assert!(distance(decoder.logits(), alone.logits()) < 2e-2);
@@ -287,7 +323,9 @@ fn a_cache_of_bytes_is_half_as_large_and_changes_little() {
     let [halves, bytes] = [KvKind::F16, KvKind::Int8].map(|kind| {
         let mut decoder = load_with(&path, Ops::Kernels(Kernels::new(2)), kind);
         for part in [&tokens[..120], &tokens[120..121], &tokens[121..]] {
-            decoder.extend(part, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+            decoder
+                .extend(part, Wanted::All, &Interrupt::new())
+                .unwrap_or_else(|stopped| panic!("{stopped:?}"));
         }
         (decoder.logits().to_vec(), decoder.memory().kv_cache)
     });
@@ -308,7 +346,9 @@ fn slots(kind: KvKind) {
     let load = |path: &Path, ops: Ops| load_with(path, ops, kind);
     let (first, second) = (some_tokens(40), some_tokens(70)[40..].to_vec());
     let extend = |decoder: &mut Decoder, tokens: &[u32]| {
-        decoder.extend(tokens, &Interrupt::new()).unwrap_or_else(|stopped| panic!("{stopped:?}"));
+        decoder
+            .extend(tokens, Wanted::All, &Interrupt::new())
+            .unwrap_or_else(|stopped| panic!("{stopped:?}"));
         decoder.logits().to_vec()
     };
     let mut alone = load(&path, Ops::Kernels(Kernels::new(1)));

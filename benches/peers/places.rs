@@ -19,7 +19,7 @@ use foretype::model::families::Shape;
 use foretype::model::gguf::GgufFile;
 use foretype::model::ops::Ops;
 use foretype::model::weights::Weights;
-use foretype::model::{Network, Stopped};
+use foretype::model::{Network, Stopped, Wanted};
 use serde::Deserialize;
 
 /// Tokens of a pass.
@@ -55,7 +55,7 @@ fn main() -> anyhow::Result<()> {
         decoder.truncate(0);
         for (number, some) in tokens.chunks(AT_ONCE).enumerate() {
             let vocabulary = decoder.vocabulary();
-            let rows = match decoder.extend_each(some, &Interrupt::new()) {
+            let rows = match decoder.extend_each(some, Wanted::All, &Interrupt::new()) {
                 Ok(rows) => rows,
                 Err(Stopped::Failed(error)) => return Err(error),
                 Err(Stopped::Interrupted) => anyhow::bail!("interrupted"),

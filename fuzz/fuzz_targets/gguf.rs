@@ -10,12 +10,12 @@ use candle_core::quantized::GgmlDType;
 use foretype::engine::tokenizer::Tokenizer;
 use foretype::interrupt::Interrupt;
 use foretype::kernels::Kernels;
-use foretype::model::Network;
 use foretype::model::decoder::Decoder;
 use foretype::model::families::Shape;
 use foretype::model::gguf::GgufFile;
 use foretype::model::ops::Ops;
 use foretype::model::weights::Weights;
+use foretype::model::{Network, Wanted};
 use libfuzzer_sys::fuzz_target;
 use tiny_model::Tiny;
 
@@ -75,6 +75,6 @@ fn load(path: &Path) -> Result<(), Box<dyn Error>> {
     Tokenizer::from_gguf(&file)?.encode("fn main() {}\n");
     let ops = Ops::Kernels(Kernels::new(1));
     let mut decoder = Decoder::load(&Weights::Gguf(file), shape, ops, 16, &mut |_| ())?;
-    decoder.extend(&[1, 2, 3], &Interrupt::new()).map_err(|_| "stopped")?;
+    decoder.extend(&[1, 2, 3], Wanted::Likeliest, &Interrupt::new()).map_err(|_| "stopped")?;
     Ok(())
 }

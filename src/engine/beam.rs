@@ -9,7 +9,7 @@ use crate::engine::run::ends_in_word;
 use crate::engine::tokenizer::{TextStream, Tokenizer};
 use crate::engine::{Engine, Finish, Limits, Prompt, sampler};
 use crate::interrupt::Interrupt;
-use crate::model::{Stopped, Tree};
+use crate::model::{Stopped, Tree, Wanted};
 
 /// What is by so much less probable than the best, in natural logarithms, is no alternative to it.
 pub const UNLIKELY: f32 = 5.0;
@@ -95,7 +95,7 @@ impl Engine {
         let mut finished: Vec<Hypothesis> = Vec::new();
 
         let cached = ledger.keep_shared(prompt.tokens);
-        let mut next = match ledger.extend(&prompt.tokens[cached..], interrupt) {
+        let mut next = match ledger.extend(&prompt.tokens[cached..], Wanted::All, interrupt) {
             Ok(logits) => follow.all(&Beam::default(), logits)?,
             Err(Stopped::Interrupted) => return Ok(finished),
             Err(Stopped::Failed(error)) => return Err(error),

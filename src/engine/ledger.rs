@@ -1,7 +1,7 @@
 //! The ledger of which tokens the network's caches hold, so that a new prompt is read only where it differs.
 
 use crate::interrupt::Interrupt;
-use crate::model::{Network, Stopped, Tree};
+use crate::model::{Network, Stopped, Tree, Wanted};
 
 /// Shared tokens from which on a copy is cheaper than reading them again.
 const WORTH_COPYING: usize = 64;
@@ -93,13 +93,18 @@ impl Ledger {
         self.select(0);
     }
 
-    /// Read tokens and return the logits after the last. What was read before an interrupt stays.
+    /// Read tokens and return the logits after the last, as far as they are wanted. What was read before an interrupt stays.
     ///
     /// # Errors
     /// As [`Network::extend`].
-    pub fn extend(&mut self, tokens: &[u32], interrupt: &Interrupt) -> Result<&[f32], Stopped> {
+    pub fn extend(
+        &mut self,
+        tokens: &[u32],
+        wanted: Wanted,
+        interrupt: &Interrupt,
+    ) -> Result<&[f32], Stopped> {
         let before = self.network.len();
-        let stopped = self.network.extend(tokens, interrupt);
+        let stopped = self.network.extend(tokens, wanted, interrupt);
         let read = self.network.len() - before;
         self.slots[self.current].held.extend_from_slice(&tokens[..read]);
         stopped?;
@@ -110,8 +115,13 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Network::extend_each`].
-    pub fn extend_each(&mut self, tokens: &[u32], interrupt: &Interrupt) -> Result<&[f32], Stopped> {
-        let rows = self.network.extend_each(tokens, interrupt)?;
+    pub fn extend_each(
+        &mut self,
+        tokens: &[u32],
+        wanted: Wanted,
+        interrupt: &Interrupt,
+    ) -> Result<&[f32], Stopped> {
+        let rows = self.network.extend_each(tokens, wanted, interrupt)?;
         self.slots[self.current].held.extend_from_slice(tokens);
         Ok(rows)
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::interrupt::Interrupt;
 use crate::model::manifest::Manifest;
-use crate::model::{Memory, Network, Stopped};
+use crate::model::{Memory, Network, Stopped, Wanted};
 
 pub use beam::{Fork, Hypothesis, UNLIKELY};
 pub use threads::default_threads;
@@ -239,7 +239,7 @@ impl Engine {
         let (known, next) = (&tokens[..tokens.len().saturating_sub(1)], tokens.iter().skip(1));
         let mut next = next.map(|token| *token as usize);
         for some in known.chunks(AT_ONCE) {
-            let rows = match self.ledger.extend_each(some, &Interrupt::new()) {
+            let rows = match self.ledger.extend_each(some, Wanted::All, &Interrupt::new()) {
                 Ok(rows) => rows,
                 Err(Stopped::Interrupted) => anyhow::bail!("interrupted"),
                 Err(Stopped::Failed(error)) => return Err(error),
@@ -260,7 +260,7 @@ impl Engine {
     pub fn follow(&mut self, tokens: &[u32], at_once: usize) -> anyhow::Result<()> {
         let vocabulary = self.ledger.network().vocabulary();
         for some in tokens.chunks(at_once.max(1)) {
-            let rows = match self.ledger.extend_each(some, &Interrupt::new()) {
+            let rows = match self.ledger.extend_each(some, Wanted::Likeliest, &Interrupt::new()) {
                 Ok(rows) => rows,
                 Err(Stopped::Interrupted) => anyhow::bail!("interrupted"),
                 Err(Stopped::Failed(error)) => return Err(error),

@@ -15,7 +15,7 @@ use crate::engine::tokenizer::Tokenizer;
 use crate::engine::{Engine, Finish, Flow, Limits, Output, Prompt};
 use crate::interrupt::Interrupt;
 use crate::model::manifest::{self, Manifest, Source};
-use crate::model::{Memory, Network, Stopped, Tree};
+use crate::model::{Memory, Network, Stopped, Tree, Wanted};
 
 /// Most bytes of prompt and answer together.
 const CAPACITY: usize = 8192;
@@ -209,13 +209,18 @@ struct Elsewhere {
 }
 
 impl Network for Elsewhere {
-    fn extend(&mut self, tokens: &[u32], _: &Interrupt) -> Result<(), Stopped> {
+    fn extend(&mut self, tokens: &[u32], _: Wanted, _: &Interrupt) -> Result<(), Stopped> {
         self.held += tokens.len();
         Ok(())
     }
 
-    fn extend_each(&mut self, tokens: &[u32], interrupt: &Interrupt) -> Result<&[f32], Stopped> {
-        self.extend(tokens, interrupt)?;
+    fn extend_each(
+        &mut self,
+        tokens: &[u32],
+        wanted: Wanted,
+        interrupt: &Interrupt,
+    ) -> Result<&[f32], Stopped> {
+        self.extend(tokens, wanted, interrupt)?;
         Ok(&[])
     }
 

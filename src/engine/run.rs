@@ -6,7 +6,7 @@ use crate::engine::healing::{self, Vocabulary};
 use crate::engine::tokenizer::TextStream;
 use crate::engine::{Engine, Finish, Flow, Limits, Output, Prompt, sampler};
 use crate::interrupt::Interrupt;
-use crate::model::Stopped;
+use crate::model::{Stopped, Wanted};
 
 /// Tokens that are read at once in idle time: what the network has begun is lost to an interrupt.
 const IDLE_STEP: usize = 32;
@@ -42,7 +42,7 @@ impl Engine {
         self.drafter.begin();
 
         let started = Instant::now();
-        let read = self.ledger.extend(&prompt[run.cached_tokens..], interrupt).map(|_| ());
+        let read = self.ledger.extend(&prompt[run.cached_tokens..], writer.wanted(), interrupt).map(|_| ());
         run.prefill = started.elapsed();
         if !goes_on(read)? {
             return Ok(run.into_output(text, Finish::Interrupted));
@@ -106,7 +106,7 @@ impl Engine {
         let cached = self.ledger.keep_shared(prompt);
         let step = if self.idle { IDLE_STEP } else { prompt.len() };
         for some in prompt[cached..].chunks(step) {
-            if !goes_on(self.ledger.extend(some, interrupt).map(|_| ()))? {
+            if !goes_on(self.ledger.extend(some, Wanted::Nothing, interrupt).map(|_| ()))? {
                 break;
             }
         }
@@ -130,13 +130,13 @@ impl Engine {
             false => Vec::new(),
         };
         if guesses.is_empty() {
-            self.ledger.extend(&[token], interrupt)?;
+            self.ledger.extend(&[token], writer.wanted(), interrupt)?;
             return Ok(vec![self.first_choice(writer)?]);
         }
         let mut tokens = vec![token];
         tokens.extend(&guesses);
         let vocabulary = self.ledger.network().vocabulary();
-        let rows = self.ledger.extend_each(&tokens, interrupt)?;
+        let rows = self.ledger.extend_each(&tokens, Wanted::Likeliest, interrupt)?;
         let mut choices = Vec::new();
         for (index, row) in rows.chunks_exact(vocabulary).enumerate() {
             let choice = sampler::likeliest(row)?;
@@ -174,6 +174,11 @@ struct Writer {
 }
 
 impl Writer {
+    /// What must be known to choose the next token: where only some fit, the likeliest of all is not enough.
+    fn wanted(&self) -> Wanted {
+        if self.begun.is_empty() { Wanted::Likeliest } else { Wanted::All }
+    }
+
     /// What a chosen token adds to the text that stands there.
     fn new_bytes<'a>(&mut self, piece: &'a [u8]) -> &'a [u8] {
         let known = self.begun.len().min(piece.len());

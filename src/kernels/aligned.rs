@@ -41,7 +41,6 @@ impl AlignedBytes {
         self.0.as_mut_ptr().cast()
     }
 
-    #[cfg(test)]
     pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
         // SAFETY: as in `as_slice`; any byte is a valid byte.
         unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.len()) }

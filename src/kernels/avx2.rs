@@ -221,9 +221,9 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
     }
     /// Without VNNI one for each 16 bits of a lane: for columns 0 and 1 of each four, and for 2 and 3.
     #[inline(always)]
-    unsafe fn correction(bytes: &[[i8; LANES]], sum: i32, offset: i32) -> i32 {
+    unsafe fn correction(bytes: &[[i8; LANES]], sum: i32, offset: i32, and_half: bool) -> i32 {
         if VNNI {
-            return sum.wrapping_mul(offset);
+            return sum.wrapping_mul(offset) + if and_half { sum >> 1 } else { 0 };
         }
         // SAFETY: see above.
         unsafe {
@@ -234,7 +234,8 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
             let four = bytes.iter().fold(zero, |four, bytes| _mm_add_epi16(four, pairs(bytes)));
             let two = _mm_add_epi16(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
             let one = _mm_add_epi16(two, _mm_shuffle_epi32::<0b10_11_00_01>(two));
-            _mm_cvtsi128_si32(_mm_mullo_epi16(one, _mm_set1_epi16(offset as i16)))
+            let half = if and_half { _mm_srai_epi16::<1>(one) } else { zero };
+            _mm_cvtsi128_si32(_mm_add_epi16(_mm_mullo_epi16(one, _mm_set1_epi16(offset as i16)), half))
         }
     }
     #[inline(always)]

@@ -73,11 +73,11 @@ pub(super) trait Isa: Sized {
     unsafe fn shift(a: Self::Weights, places: i32) -> Self::Weights;
     /// Nibbles with those of `bits` that are in `MASK`.
     unsafe fn with_high_bits<const MASK: i8>(nibbles: Self::Weights, bits: Self::Weights) -> Self::Weights;
-    /// What an offset of the weights adds to the sums of 16 or 32 columns, as [`Isa::start`] and [`Isa::sums_of_nibbles`] take
-    /// it; `sum` is that of all `bytes`.
+    /// What an offset of the weights, or that and a half, adds to the sums of 16 or 32 columns, as [`Isa::start`] and
+    /// [`Isa::sums_of_nibbles`] take it; `sum` is that of all `bytes`.
     #[inline(always)]
-    unsafe fn correction(_bytes: &[[i8; LANES]], sum: i32, offset: i32) -> i32 {
-        sum.wrapping_mul(offset)
+    unsafe fn correction(_bytes: &[[i8; LANES]], sum: i32, offset: i32, and_half: bool) -> i32 {
+        sum.wrapping_mul(offset) + if and_half { sum >> 1 } else { 0 }
     }
     /// What sums of nibbles start from. A level may add `correction` here or in [`Isa::sums_of_nibbles`].
     unsafe fn start(correction: i32) -> Self::Sums;

@@ -23,6 +23,9 @@
 //! 4 × part            scales, then minima, [block 0, 1][16 rows] u8; weights
 //! ```
 //!
+//! Eight bits may also lie in two planes: the high nibbles as four bits lie, and behind it the low ones of all groups,
+//! 512 bytes a part. So the first of them can be multiplied alone; see `planes.rs`.
+//!
 //! Activations: tiles of `w` tokens; in a tile, for every 32 columns:
 //!
 //! ```text
@@ -121,6 +124,8 @@ pub(super) const NESTED_MINIMA: usize = 32;
 pub(super) const WIDE_MINIMA: usize = 128;
 /// Bytes of the scales and minima of a part that are multiplied out.
 pub(super) const WIDE_SCALES: usize = size_of::<WideScales>();
+/// Bytes of a part in the second of two planes.
+pub(super) const LOW_PLANE_PART: usize = PART * LANES / 2;
 /// Offset of the bits above the nibbles from the weights.
 pub(super) const HIGH_BITS: usize = VECTORS * 64;
 
@@ -140,6 +145,7 @@ const _: () =
 const _: () = assert!(size_of::<SixBitPart>() == 896 && offset_of!(SixBitPart, weights) == 128);
 const _: () = assert!(offset_of!(SixBitPart, high) == offset_of!(SixBitPart, weights) + HIGH_BITS);
 const _: () = assert!(size_of::<EightBitPart>() == 1088 && offset_of!(EightBitPart, weights) == 64);
+const _: () = assert!(size_of::<FourBitPart>() + LOW_PLANE_PART == size_of::<EightBitPart>());
 
 /// How a packed matrix holds its weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,11 +166,15 @@ pub(super) enum Encoding {
     SixBit,
     /// q · scale, q in −128…127
     EightBit,
+    /// The same in two planes; joined when it is multiplied.
+    EightBitPlanes,
+    /// The first of two planes alone: (q − 7.5) · scale, q in 0…15; never kept.
+    HighNibbles,
 }
 
 impl Encoding {
     /// Every encoding; their places here number them.
-    pub(super) const ALL: [Encoding; 8] = [
+    pub(super) const ALL: [Encoding; 10] = [
         Encoding::FourBit,
         Encoding::FourBitMinimum,
         Encoding::FourBitNested,
@@ -173,6 +183,8 @@ impl Encoding {
         Encoding::FiveBitMinimum,
         Encoding::SixBit,
         Encoding::EightBit,
+        Encoding::EightBitPlanes,
+        Encoding::HighNibbles,
     ];
 
     /// The name in files of packed weights.
@@ -186,12 +198,16 @@ impl Encoding {
             Encoding::FiveBitMinimum => "five-bit-minimum",
             Encoding::SixBit => "six-bit",
             Encoding::EightBit => "eight-bit",
+            Encoding::EightBitPlanes => "eight-bit-planes",
+            Encoding::HighNibbles => "high-nibbles",
         }
     }
 
     /// The encoding of this name, if weights are kept in it.
     pub(super) fn named(name: &str) -> Option<Encoding> {
-        Encoding::ALL.into_iter().find(|encoding| encoding.name() == name && !encoding.is_wide())
+        Encoding::ALL
+            .into_iter()
+            .find(|encoding| encoding.name() == name && !encoding.is_wide() && !encoding.is_plane())
     }
 
     /// Bits of a weight.
@@ -200,10 +216,11 @@ impl Encoding {
             Encoding::FourBit
             | Encoding::FourBitMinimum
             | Encoding::FourBitNested
-            | Encoding::FourBitWide => 4,
+            | Encoding::FourBitWide
+            | Encoding::HighNibbles => 4,
             Encoding::FiveBit | Encoding::FiveBitMinimum => 5,
             Encoding::SixBit => 6,
-            Encoding::EightBit => 8,
+            Encoding::EightBit | Encoding::EightBitPlanes => 8,
         }
     }
 
@@ -214,7 +231,12 @@ impl Encoding {
             | Encoding::FourBitNested
             | Encoding::FourBitWide
             | Encoding::FiveBitMinimum => true,
-            Encoding::FourBit | Encoding::FiveBit | Encoding::SixBit | Encoding::EightBit => false,
+            Encoding::FourBit
+            | Encoding::FiveBit
+            | Encoding::SixBit
+            | Encoding::EightBit
+            | Encoding::EightBitPlanes
+            | Encoding::HighNibbles => false,
         }
     }
 
@@ -226,6 +248,11 @@ impl Encoding {
     /// Whether scales and minima stand beside the weights, as `f32`.
     pub(super) const fn is_wide(self) -> bool {
         matches!(self, Encoding::FourBitWide)
+    }
+
+    /// Whether it is one of two planes.
+    pub(super) const fn is_plane(self) -> bool {
+        matches!(self, Encoding::HighNibbles)
     }
 
     /// Scales of a row in a block.
@@ -259,10 +286,10 @@ impl Encoding {
         if self.is_nested() || self.is_wide() { size_of::<NestedHead>() } else { 0 }
     }
 
-    /// Bytes of a part.
+    /// Bytes of a part; of planes, in the first.
     pub(super) const fn part_bytes(self) -> usize {
         match self {
-            Encoding::FourBit => size_of::<FourBitPart>(),
+            Encoding::FourBit | Encoding::EightBitPlanes | Encoding::HighNibbles => size_of::<FourBitPart>(),
             Encoding::FourBitMinimum => size_of::<FourBitMinimumPart>(),
             Encoding::FourBitNested | Encoding::FourBitWide => size_of::<FourBitNestedPart>(),
             Encoding::FiveBit => size_of::<FiveBitPart>(),
@@ -275,7 +302,9 @@ impl Encoding {
     /// Offset of the weights in a part, whose scales come first.
     pub(super) const fn weights_offset(self) -> usize {
         match self {
-            Encoding::FourBit => offset_of!(FourBitPart, weights),
+            Encoding::FourBit | Encoding::EightBitPlanes | Encoding::HighNibbles => {
+                offset_of!(FourBitPart, weights)
+            }
             Encoding::FourBitMinimum => offset_of!(FourBitMinimumPart, weights),
             Encoding::FourBitNested | Encoding::FourBitWide => offset_of!(FourBitNestedPart, weights),
             Encoding::FiveBit => offset_of!(FiveBitPart, weights),
@@ -285,9 +314,18 @@ impl Encoding {
         }
     }
 
-    /// Bytes of a group of rows of so many columns.
+    /// Bytes of a group of rows of so many columns; of planes, in the first.
     pub(super) const fn group_bytes(self, cols: usize) -> usize {
         cols.div_ceil(self.chunk_columns()).saturating_mul(self.chunk_bytes())
+    }
+
+    /// Bytes of a matrix.
+    pub(super) const fn matrix_bytes(self, rows: usize, cols: usize) -> usize {
+        let group = match self {
+            Encoding::EightBitPlanes => Encoding::EightBit.group_bytes(cols),
+            _ => self.group_bytes(cols),
+        };
+        rows.div_ceil(LANES).saturating_mul(group)
     }
 
     /// Bytes of one token's activations in a block.

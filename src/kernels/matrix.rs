@@ -1,22 +1,25 @@
 //! Packed matrices: weights in the order in which the kernels read them, owned or in a mapped file.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, ensure};
 
 use super::aligned::AlignedBytes;
 use super::isa::LANES;
-use super::layout::{BLOCK, Encoding};
+use super::layout::{BLOCK, Encoding, LOW_PLANE_PART, PART};
 use super::pack::unpack_block;
+use super::planes::join_part;
 
 /// A matrix of `rows` × `cols` weights in 4 to 8 bits, and a bias for each row if it has one.
 pub struct PackedMatrix {
     pub(super) encoding: Encoding,
     pub(super) rows: usize,
     pub(super) cols: usize,
-    /// Bytes of 16 rows.
+    /// Bytes of 16 rows; of planes, in the first.
     pub(super) group_bytes: usize,
     packed: Packed,
+    /// Of rows in planes, once they were asked for.
+    pub(super) steps: OnceLock<Vec<f32>>,
     /// Filled up with zeros to whole groups of rows.
     bias: Option<Vec<f32>>,
 }
@@ -24,21 +27,23 @@ pub struct PackedMatrix {
 /// Bytes that others own, such as a mapped file.
 pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
-/// Where the weights are.
-enum Packed {
-    Owned(AlignedBytes),
-    /// `bytes` bytes from `offset` on, which lies on 64 bytes.
-    Shared {
-        file: SharedBytes,
-        offset: usize,
-        bytes: usize,
-    },
+/// Where the weights are: `bytes` bytes from `offset` on, which lies on 64 bytes.
+#[derive(Clone)]
+struct Packed {
+    file: SharedBytes,
+    offset: usize,
+    bytes: usize,
 }
 
 impl PackedMatrix {
     pub(super) fn from_packed(encoding: Encoding, rows: usize, cols: usize, packed: AlignedBytes) -> Self {
+        let bytes = packed.len();
+        PackedMatrix::of(encoding, rows, cols, Packed { file: Arc::new(packed), offset: 0, bytes })
+    }
+
+    fn of(encoding: Encoding, rows: usize, cols: usize, packed: Packed) -> Self {
         let group_bytes = encoding.group_bytes(cols);
-        PackedMatrix { encoding, rows, cols, group_bytes, packed: Packed::Owned(packed), bias: None }
+        PackedMatrix { encoding, rows, cols, group_bytes, packed, steps: OnceLock::new(), bias: None }
     }
 
     /// A matrix whose packed form, as [`PackedMatrix::as_bytes`] gave it, lies at `offset` of `file`.
@@ -54,16 +59,14 @@ impl PackedMatrix {
     ) -> Result<PackedMatrix> {
         let encoding = Encoding::named(encoding).context("no packed matrix")?;
         ensure!(rows > 0 && cols > 0 && encoding.fits(cols), "no packed matrix");
-        let group_bytes = encoding.group_bytes(cols);
-        let bytes = group_bytes.checked_mul(rows.div_ceil(LANES)).context("no packed matrix there")?;
+        let bytes = encoding.matrix_bytes(rows, cols);
         let all: &[u8] = (*file).as_ref();
         let found = offset.checked_add(bytes).and_then(|end| all.get(offset..end));
         ensure!(
             found.is_some_and(|found| found.as_ptr().addr().is_multiple_of(64)),
             "no packed matrix there"
         );
-        let packed = Packed::Shared { file, offset, bytes };
-        Ok(PackedMatrix { encoding, rows, cols, group_bytes, packed, bias: None })
+        Ok(PackedMatrix::of(encoding, rows, cols, Packed { file, offset, bytes }))
     }
 
     /// The same matrix with a value that is added to each row's product.
@@ -76,6 +79,12 @@ impl PackedMatrix {
         padded.resize(self.rows.next_multiple_of(LANES), 0.0);
         self.bias = Some(padded);
         Ok(self)
+    }
+
+    /// The same matrix with the bias of another of as many rows.
+    pub(super) fn with_bias_of(mut self, other: PackedMatrix) -> PackedMatrix {
+        self.bias = other.bias;
+        self
     }
 
     /// Rows: the length of the product.
@@ -93,6 +102,11 @@ impl PackedMatrix {
         self.as_bytes().len()
     }
 
+    /// Of them, what a token reads where only the largest products are wanted: see [`super::multiply_top`].
+    pub fn bytes_for_top(&self) -> usize {
+        self.high_plane().map_or(self.bytes(), |high| high.bytes())
+    }
+
     /// Name of the encoding of [`PackedMatrix::as_bytes`].
     pub fn encoding(&self) -> &'static str {
         self.encoding.name()
@@ -100,10 +114,26 @@ impl PackedMatrix {
 
     /// The weights as they are packed.
     pub fn as_bytes(&self) -> &[u8] {
-        match &self.packed {
-            Packed::Owned(bytes) => bytes.as_slice(),
-            Packed::Shared { file, offset, bytes } => &(**file).as_ref()[*offset..offset + bytes],
+        let Packed { file, offset, bytes } = &self.packed;
+        &(**file).as_ref()[*offset..offset + bytes]
+    }
+
+    /// The high nibbles of a matrix in planes, whose values are on average a sixteenth of its own: what
+    /// [`PackedMatrix::as_bytes`] begins with.
+    pub(super) fn high_plane(&self) -> Option<PackedMatrix> {
+        if self.encoding != Encoding::EightBitPlanes || self.bias.is_some() {
+            return None;
         }
+        let bytes = Encoding::HighNibbles.matrix_bytes(self.rows, self.cols);
+        let packed = Packed { bytes, ..self.packed.clone() };
+        Some(PackedMatrix::of(Encoding::HighNibbles, self.rows, self.cols, packed))
+    }
+
+    /// The planes of a group.
+    pub(super) fn planes(&self, group: usize) -> (&[u8], &[u8]) {
+        let (low_bytes, groups) = (self.cols.div_ceil(PART) * LOW_PLANE_PART, self.rows.div_ceil(LANES));
+        let (high, low) = self.as_bytes().split_at(groups * self.group_bytes);
+        (&high[group * self.group_bytes..][..self.group_bytes], &low[group * low_bytes..][..low_bytes])
     }
 
     /// Bias of every row, whole groups, if there is one.
@@ -118,6 +148,18 @@ impl PackedMatrix {
     pub fn row(&self, row: usize, out: &mut [f32]) -> Result<()> {
         ensure!(row < self.rows, "row {row} of a matrix of {} rows", self.rows);
         ensure!(out.len() == self.cols, "a row has {} values, not {}", self.cols, out.len());
+        if self.encoding == Encoding::EightBitPlanes {
+            let (high, low) = self.planes(row / LANES);
+            let parts = high.as_chunks().0.iter().zip(low.as_chunks().0);
+            let mut part = [0; Encoding::EightBit.part_bytes()];
+            for ((high, low), out) in parts.zip(out.chunks_mut(PART)) {
+                join_part(high, low, &mut part);
+                for (column, out) in out.as_chunks_mut().0.iter_mut().enumerate() {
+                    unpack_block(Encoding::EightBit, &part, row % LANES, column, out);
+                }
+            }
+            return Ok(());
+        }
         let group = &self.as_bytes()[row / LANES * self.group_bytes..][..self.group_bytes];
         for (column, out) in out.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
             unpack_block(self.encoding, group, row % LANES, column, out);

@@ -18,10 +18,12 @@ mod product;
 
 mod layout;
 mod pack;
+mod planes;
 mod pool;
 mod routines;
 mod scratch;
 mod tile;
+mod top;
 mod worth;
 
 #[cfg(target_arch = "x86_64")]
@@ -45,6 +47,7 @@ pub use formats::{SourceKind, dequantize};
 pub use level::{LEVEL_VARIABLE, Level};
 pub use matrix::{PackedMatrix, SharedBytes};
 pub use product::{Input, Norm, multiply, multiply_add, multiply_gated};
+pub use top::multiply_top;
 pub use worth::threads_worth_having;
 
 use pool::Pool;

@@ -13,6 +13,8 @@
 //! Passes are the tasks' currency. The first tasks take large shares and the last ones small, so that there are few to
 //! take and the threads still end together.
 
+mod weights;
+
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::slice;
@@ -20,18 +22,17 @@ use std::slice;
 use anyhow::{Result, ensure};
 
 use super::isa::LANES;
-use super::layout::{Encoding, PART, WIDE_SCALES};
+use super::layout::Encoding;
 use super::matrix::PackedMatrix;
-use super::scratch::{new_region, thread_activations, with_thread_scales, with_thread_scratch};
-use super::tile::{MAX_GROUPS, MAX_TOKENS, SpreadScales, Tile};
+use super::scratch::{new_region, thread_activations, with_thread_scratch, with_thread_weights};
+use super::tile::{MAX_GROUPS, MAX_TOKENS, Tile};
 use super::{Kernels, SharedPointer};
+use weights::Weights;
 
 /// Tokens whose activations stay in the second-level cache while the rows go by.
 const TOKENS_PER_BLOCK: usize = 128;
 /// Tokens up to which every thread rounds them for itself.
 const TOKENS_ROUNDED_BY_EACH: usize = 4;
-/// Tiles of tokens from which a group's nested scales are multiplied out before its weights are multiplied.
-const TILES_WORTH_SPREADING: usize = 4;
 /// Bytes of weights that are asked for before that.
 const FIRST_BYTES: usize = 16 << 10;
 
@@ -277,19 +278,19 @@ impl<'a> Product<'a> {
         let rows = Rows { first_group, groups, column };
         let up = if purpose == Purpose::Gate { self.matrices[1] } else { matrix };
         let weights = [matrix, up].map(|matrix| Weights::of(matrix, first_group));
-        let is_nested = weights.iter().any(|weights| weights.encoding.is_nested());
-        let spread = match self.kernels.routines.spread_scales {
-            Some(spread) if is_nested && tiles.len() >= TILES_WORTH_SPREADING => spread,
+        let bytes =
+            weights.each_ref().map(|weights| weights.prepared_bytes(self.kernels, groups, tiles.len()));
+        if bytes == [0; 2] {
             // SAFETY: the caller's promise.
-            _ => return unsafe { self.multiply_tiles(purpose, &rows, weights, tiles, activations) },
-        };
-        let bytes = groups * weights[0].wide_bytes();
-        with_thread_scales(2 * bytes, |room| {
+            return unsafe { self.multiply_tiles(purpose, &rows, weights, tiles, activations) };
+        }
+        with_thread_weights(bytes[0] + bytes[1], |room| {
+            let [first, second] = weights;
             // SAFETY: there is room for the groups of both; the rest is the caller's promise.
             unsafe {
-                let first = weights[0].spread(spread, groups, room);
+                let first = first.prepared(self.kernels, groups, bytes[0], room);
                 let second = if purpose == Purpose::Gate {
-                    weights[1].spread(spread, groups, room.add(bytes))
+                    second.prepared(self.kernels, groups, bytes[1], room.add(bytes[0]))
                 } else {
                     first
                 };
@@ -326,7 +327,7 @@ impl<'a> Product<'a> {
                     if is_whole { (out, self.out_width) } else { (edge.start(), width) };
                 let operands = |weights: &Weights, out, out_stride| Tile {
                     weights: weights.start,
-                    group_stride: weights.matrix.group_bytes,
+                    group_stride: weights.group_bytes,
                     wide: weights.wide,
                     wide_stride: weights.wide_bytes(),
                     activations: activations.tile(weights.matrix.encoding, first_token),
@@ -381,48 +382,6 @@ struct Rows {
     groups: usize,
     /// The column of the result where their matrix begins.
     column: usize,
-}
-
-/// The weights of a pass.
-#[derive(Clone, Copy)]
-struct Weights<'a> {
-    matrix: &'a PackedMatrix,
-    encoding: Encoding,
-    /// The first group.
-    start: *const u8,
-    /// Its scales, where they are multiplied out.
-    wide: *const u8,
-}
-
-impl<'a> Weights<'a> {
-    fn of(matrix: &'a PackedMatrix, first_group: usize) -> Self {
-        let start = matrix.as_bytes()[first_group * matrix.group_bytes..].as_ptr();
-        Weights { matrix, encoding: matrix.encoding, start, wide: start }
-    }
-
-    /// Bytes of a group's scales multiplied out.
-    fn wide_bytes(&self) -> usize {
-        self.matrix.cols.div_ceil(PART) * WIDE_SCALES
-    }
-
-    /// The same with scales multiplied out, in `room`, if they are nested.
-    ///
-    /// # Safety
-    /// The level must be available; the groups must exist, and their scales have room there.
-    unsafe fn spread(self, spread_scales: SpreadScales, groups: usize, room: *mut u8) -> Self {
-        if !self.encoding.is_nested() {
-            return self;
-        }
-        let chunks = self.matrix.cols / self.encoding.chunk_columns();
-        for group in 0..groups {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let (from, to) = (group * self.matrix.group_bytes, group * self.wide_bytes());
-                spread_scales(self.start.add(from), chunks, room.add(to));
-            }
-        }
-        Weights { encoding: Encoding::FourBitWide, wide: room, ..self }
-    }
 }
 
 /// Room for the sums of the largest tile; a product writes it before it is read.

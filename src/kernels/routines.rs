@@ -17,6 +17,8 @@ pub(super) struct Routines {
     pub(super) quantize_token: unsafe fn(Encoding, *const f32, usize, *mut u8, usize, usize),
     /// [`super::tile::spread_scales`], where that is worth it.
     pub(super) spread_scales: Option<SpreadScales>,
+    /// [`super::planes::join_planes`]
+    pub(super) join_planes: unsafe fn(&[u8], &[u8], &mut [u8]),
     /// [`super::attention::attend_task`]
     pub(super) attend: unsafe fn(&AttentionTask, &mut [f32]),
     /// [`super::elementwise::rms_norm_row`]
@@ -73,14 +75,14 @@ macro_rules! routines {
                     };
                 }
                 match encoding {
-                    Encoding::FourBit => of!(FourBit),
+                    Encoding::FourBit | Encoding::HighNibbles => of!(FourBit),
                     Encoding::FourBitMinimum => of!(FourBitMinimum),
                     Encoding::FourBitNested => of!(FourBitNested),
                     Encoding::FourBitWide => of!(FourBitWide),
                     Encoding::FiveBit => of!(FiveBit),
                     Encoding::FiveBitMinimum => of!(FiveBitMinimum),
                     Encoding::SixBit => of!(SixBit),
-                    Encoding::EightBit => of!(EightBit),
+                    Encoding::EightBit | Encoding::EightBitPlanes => of!(EightBit),
                 }
             }
 
@@ -112,7 +114,8 @@ macro_rules! routines {
                         Encoding::FiveBit => of!(FiveBit),
                         Encoding::FiveBitMinimum => of!(FiveBitMinimum),
                         Encoding::SixBit => of!(SixBit),
-                        Encoding::EightBit => of!(EightBit),
+                        Encoding::EightBit | Encoding::EightBitPlanes => of!(EightBit),
+                        Encoding::HighNibbles => of!(HighNibbles),
                     }
                 }
             }
@@ -123,6 +126,13 @@ macro_rules! routines {
             unsafe fn spread_scales(from: *const u8, chunks: usize, to: *mut u8) {
                 // SAFETY: the caller's promise.
                 unsafe { $crate::kernels::tile::spread_scales::<$isa>(from, chunks, to) }
+            }
+
+            /// # Safety
+            /// The level must be available.
+            $(#[target_feature(enable = $features)])?
+            unsafe fn join_planes(high: &[u8], low: &[u8], whole: &mut [u8]) {
+                $crate::kernels::planes::join_planes(high, low, whole);
             }
 
             /// # Safety
@@ -177,6 +187,7 @@ macro_rules! routines {
                 multiply_tile,
                 quantize_token,
                 spread_scales: if <$isa as Isa>::SPREADS_SCALES { Some(spread_scales) } else { None },
+                join_planes,
                 attend,
                 rms_norm_row,
                 swiglu,

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::aligned::AlignedBytes;
+use super::top::Near;
 
 /// Those of one [`super::Kernels`].
 #[derive(Default)]
@@ -12,11 +13,13 @@ pub(super) struct Scratch {
     pub(super) activations: AlignedBytes,
     /// Parts of attentions.
     pub(super) parts: Vec<f32>,
+    /// Groups of rows that are near the top.
+    pub(super) near: Vec<Near>,
 }
 
 thread_local! {
     static VALUES: RefCell<AlignedBytes> = RefCell::default();
-    static SCALES: RefCell<AlignedBytes> = RefCell::default();
+    static WEIGHTS: RefCell<AlignedBytes> = RefCell::default();
     static ACTIVATIONS: RefCell<AlignedBytes> = RefCell::default();
     /// The region whose activations this thread has rounded.
     static ROUNDED: Cell<u64> = const { Cell::new(0) };
@@ -33,11 +36,11 @@ pub(super) fn with_thread_scratch(values: usize, f: impl FnOnce(&mut [f32])) {
     });
 }
 
-/// This thread's buffer for scales, on 64 bytes, in the same way.
-pub(super) fn with_thread_scales(bytes: usize, f: impl FnOnce(*mut u8)) {
-    SCALES.with_borrow_mut(|scales| {
-        scales.grow(bytes);
-        f(scales.as_mut_ptr());
+/// This thread's buffer for what is made of weights before they are multiplied, on 64 bytes, in the same way.
+pub(super) fn with_thread_weights(bytes: usize, f: impl FnOnce(*mut u8)) {
+    WEIGHTS.with_borrow_mut(|weights| {
+        weights.grow(bytes);
+        f(weights.as_mut_ptr());
     });
 }
 

@@ -12,6 +12,7 @@ use elementwise::check_elementwise;
 
 mod attention;
 mod elementwise;
+mod planes;
 
 /// Repeatable numbers: enough randomness for weights, without a dependency.
 struct Numbers(u64);

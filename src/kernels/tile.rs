@@ -487,15 +487,19 @@ pub(super) unsafe fn quantize_token<I: Isa, const E: usize>(
                     (bytes[1], bytes_sums[1]) = I::to_bytes(I::mul(second, inverse));
                 }
             }
-            let (offset, factor) = match encoding.bits() {
-                4 if block % 2 == 1 && I::HIGH_NIBBLE_IN_PLACE => (-8 * 16, 1.0 / 16.0),
-                bits => (-(1 << (bits - 1)), 1.0),
+            // The middle of high nibbles is 7.5.
+            let has_half = encoding.is_plane();
+            let (offset, and_half, factor) = match encoding.bits() {
+                4 if block % 2 == 1 && I::HIGH_NIBBLE_IN_PLACE => {
+                    (if has_half { -15 * 8 } else { -8 * 16 }, false, 1.0 / 16.0)
+                }
+                bits => (-(1 << (bits - 1)), has_half, 1.0),
             };
             scales.add(index).write(scale * factor);
             let correction = |bytes: &[[i8; LANES]], sum: i32| match encoding.bits() {
                 _ if encoding.has_minima() => (scale * sum as f32).to_bits() as i32,
                 8 => sum.wrapping_mul(offset),
-                _ => I::correction(bytes, sum, offset),
+                _ => I::correction(bytes, sum, offset, and_half),
             };
             if encoding.scales() == 2 {
                 for half in 0..2 {

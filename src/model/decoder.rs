@@ -14,7 +14,7 @@ use crate::model::ops::{Heads, Norm, Ops, Place, Workspace};
 use crate::model::packed::PackedStore;
 use crate::model::rotary::Rotary;
 use crate::model::weights::{Raw, Weights};
-use crate::model::{Memory, Network, Stopped, Tree};
+use crate::model::{Memory, Network, Stopped, Tree, Wanted};
 
 const EMBEDDING: &str = "token_embd.weight";
 const HEAD: &str = "output.weight";
@@ -48,7 +48,8 @@ pub struct Decoder {
     selected: usize,
     /// Of the last pass, `[tokens, vocabulary]`; all but the last token's are kept only where they were asked for.
     logits: Vec<f32>,
-    weight_bytes: usize,
+    /// Of the weights.
+    memory: Memory,
 }
 
 /// One layer's weights.
@@ -102,8 +103,16 @@ impl Decoder {
             Some(packed) => Linear::packed(packed, bias),
             None => Linear::load(&ops, raw, bias),
         };
+        let load_head = |name: &str, raw: &Raw| match store.find(name) {
+            Some(packed) => Linear::packed(packed, None),
+            None => Linear::load_head(&ops, raw),
+        };
         let raw = weights.get(EMBEDDING)?;
-        let matrix = load(EMBEDDING, &raw, None)?;
+        let raw_head = weights.find(HEAD)?;
+        let matrix = match raw_head {
+            Some(_) => load(EMBEDDING, &raw, None)?,
+            None => load_head(EMBEDDING, &raw)?,
+        };
         shape.vocabulary = raw.rows;
         anyhow::ensure!(
             raw.cols == shape.width,
@@ -111,15 +120,16 @@ impl Decoder {
             raw.cols,
             shape.width
         );
-        let mut weight_bytes = matrix.bytes();
-        let head = match weights.find(HEAD)? {
+        let mut memory = Memory { weights: matrix.bytes(), ..Memory::default() };
+        let head = match raw_head {
             Some(raw) => {
-                let head = load(HEAD, &raw, None)?;
-                weight_bytes += head.bytes();
+                let head = load_head(HEAD, &raw)?;
+                memory.weights += head.bytes();
                 head
             }
             None => matrix.clone(),
         };
+        memory.weights_of_pass = head.bytes_for_top();
         let embedding = Embedding::new(&ops, matrix)?;
 
         let vector = |name: &str, length: usize| -> anyhow::Result<Vec<f32>> {
@@ -158,7 +168,8 @@ impl Decoder {
                 up: linear(&name("ffn_up"), ffn, width)?,
                 down: linear(&name("ffn_down"), width, ffn)?,
             };
-            weight_bytes += block.bytes();
+            memory.weights += block.bytes();
+            memory.weights_of_pass += block.bytes();
             blocks.push(block);
             progress((layer + 1) as f32 / shape.layers as f32);
         }
@@ -184,7 +195,7 @@ impl Decoder {
             embedding,
             blocks,
             head,
-            weight_bytes,
+            memory,
             heads,
             shape,
             ops,
@@ -224,6 +235,17 @@ impl Decoder {
         Ok(x)
     }
 
+    /// The logits after each row of `x`, as far as they are wanted.
+    fn score(&mut self, x: &Tensor, wanted: Wanted) -> Result<()> {
+        let Self { ops, norm, head, logits, .. } = self;
+        match wanted {
+            Wanted::Nothing => logits.clear(),
+            Wanted::Likeliest => ops.score_top(x, norm, head, logits)?,
+            Wanted::All => ops.score(x, norm, head, logits)?,
+        }
+        Ok(())
+    }
+
     /// Whether a pass over these tokens is possible, from position `start` of the cache on.
     fn check(&self, tokens: &[u32], start: usize) -> anyhow::Result<()> {
         anyhow::ensure!(!tokens.is_empty(), "nothing to read");
@@ -236,7 +258,12 @@ impl Decoder {
 }
 
 impl Network for Decoder {
-    fn extend(&mut self, tokens: &[u32], interrupt: &Interrupt) -> std::result::Result<(), Stopped> {
+    fn extend(
+        &mut self,
+        tokens: &[u32],
+        wanted: Wanted,
+        interrupt: &Interrupt,
+    ) -> std::result::Result<(), Stopped> {
         self.check(tokens, self.len())?;
         let mut last = None;
         for chunk in tokens.chunks(CHUNK) {
@@ -244,16 +271,21 @@ impl Network for Decoder {
             last = Some(x.narrow(0, chunk.len() - 1, 1)?.contiguous()?);
         }
         if let Some(x) = last {
-            self.ops.score(&x, &self.norm, &self.head, &mut self.logits)?;
+            self.score(&x, wanted)?;
         }
         Ok(())
     }
 
-    fn extend_each(&mut self, tokens: &[u32], interrupt: &Interrupt) -> std::result::Result<&[f32], Stopped> {
+    fn extend_each(
+        &mut self,
+        tokens: &[u32],
+        wanted: Wanted,
+        interrupt: &Interrupt,
+    ) -> std::result::Result<&[f32], Stopped> {
         self.check(tokens, self.len())?;
         check_each(tokens)?;
         let x = self.read(tokens, interrupt)?;
-        self.ops.score(&x, &self.norm, &self.head, &mut self.logits)?;
+        self.score(&x, wanted)?;
         Ok(&self.logits)
     }
 
@@ -270,7 +302,7 @@ impl Network for Decoder {
         let angles = self.rotary.at(tree.depths()[unread].iter().map(|depth| trunk + depth))?;
         let place = Place { start, angles, sight: Sight::Branches { trunk, branches } };
         let x = self.pass(tokens, &place, interrupt)?;
-        self.ops.score(&x, &self.norm, &self.head, &mut self.logits)?;
+        self.score(&x, Wanted::All)?;
         tree.mark_read();
         Ok(&self.logits)
     }
@@ -330,8 +362,7 @@ impl Network for Decoder {
     }
 
     fn memory(&self) -> Memory {
-        let kv_cache = self.caches.iter().map(KvCache::bytes).sum();
-        Memory { weights: self.weight_bytes, kv_cache }
+        Memory { kv_cache: self.caches.iter().map(KvCache::bytes).sum(), ..self.memory }
     }
 }
 

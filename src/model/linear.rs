@@ -36,6 +36,16 @@ impl Linear {
         }
     }
 
+    /// The same for the output matrix, of whose products mostly the largest are wanted.
+    ///
+    /// # Errors
+    /// As [`Linear::load`].
+    pub fn load_head(ops: &Ops, raw: &Raw) -> anyhow::Result<Self> {
+        let Ops::Kernels(kernels) = ops else { return Self::load(ops, raw, None) };
+        let packed = PackedMatrix::pack(kernels, raw.kind, raw.rows, raw.cols, &raw.bytes)?;
+        Self::packed(packed.into_planes(), None)
+    }
+
     /// A matrix that is packed already.
     ///
     /// # Errors
@@ -53,6 +63,14 @@ impl Linear {
         match self {
             Self::Packed(packed) => packed.bytes(),
             Self::Candle { matrix, .. } => matrix.storage_size_in_bytes(),
+        }
+    }
+
+    /// Of them, what a token reads where only the largest products are wanted.
+    pub fn bytes_for_top(&self) -> usize {
+        match self {
+            Self::Packed(packed) => packed.bytes_for_top(),
+            Self::Candle { .. } => self.bytes(),
         }
     }
 

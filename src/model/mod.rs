@@ -27,18 +27,23 @@ pub use tree::Tree;
 
 /// A Transformer with a KV cache that grows by tokens and rolls back to any length.
 pub trait Network: Send {
-    /// Append tokens to the cache. Afterwards [`Network::logits`] are those after the last one.
+    /// Append tokens to the cache. Afterwards [`Network::logits`] are those after the last one, as far as they are `wanted`.
     ///
     /// # Errors
     /// [`Stopped::Interrupted`] leaves the chunks that were finished in the cache: see [`Network::len`].
-    fn extend(&mut self, tokens: &[u32], interrupt: &Interrupt) -> Result<(), Stopped>;
+    fn extend(&mut self, tokens: &[u32], wanted: Wanted, interrupt: &Interrupt) -> Result<(), Stopped>;
 
     /// Append a few tokens in one pass and return the logits after each of them, `[tokens, vocabulary]`: what a drafted
     /// continuation is checked by. A pass over four tokens costs little more than one over a single token.
     ///
     /// # Errors
     /// As [`Network::extend`]; an interrupt leaves the cache as it was.
-    fn extend_each(&mut self, tokens: &[u32], interrupt: &Interrupt) -> Result<&[f32], Stopped>;
+    fn extend_each(
+        &mut self,
+        tokens: &[u32],
+        wanted: Wanted,
+        interrupt: &Interrupt,
+    ) -> Result<&[f32], Stopped>;
 
     /// Read the tokens of a tree that were not read yet, in one pass, and return the logits after each of them, `[tokens,
     /// vocabulary]`: several ways to write on after what the cache holds. The cache itself stays as it is; the tree's
@@ -48,7 +53,7 @@ pub trait Network: Send {
     /// As [`Network::extend_each`]; the tokens are unread then.
     fn extend_tree(&mut self, tree: &mut Tree, interrupt: &Interrupt) -> Result<&[f32], Stopped>;
 
-    /// Logits after the last token that was read, `[vocabulary]`; empty before the first.
+    /// Logits after the last token that was read, `[vocabulary]`; empty before the first and where none were wanted.
     fn logits(&self) -> &[f32];
 
     /// Number of caches that it keeps beside each other, each with its own tokens.
@@ -99,6 +104,17 @@ pub trait Network: Send {
     fn memory(&self) -> Memory;
 }
 
+/// Which logits are wanted after a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// None: only the cache is.
+    Nothing,
+    /// The likeliest, exactly; those of tokens that are far from it may be some tenths off.
+    Likeliest,
+    /// All, exactly.
+    All,
+}
+
 /// Why a pass ended without logits.
 #[derive(Debug)]
 pub enum Stopped {
@@ -118,5 +134,7 @@ impl<E: Into<anyhow::Error>> From<E> for Stopped {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Memory {
     pub weights: usize,
+    /// Of them, what a pass reads that chooses the likeliest token.
+    pub weights_of_pass: usize,
     pub kv_cache: usize,
 }

@@ -172,4 +172,12 @@ impl Ops {
             Self::Candle(_) => by_candle::score(x, norm, head, out),
         }
     }
+
+    /// The same, of which only the highest have to be exact.
+    pub fn score_top(&self, x: &Tensor, norm: &Norm, head: &Linear, out: &mut Vec<f32>) -> Result<()> {
+        match self {
+            Self::Kernels(kernels) => by_kernels::score_top(kernels, x, norm, head, out),
+            Self::Candle(_) => by_candle::score(x, norm, head, out),
+        }
+    }
 }

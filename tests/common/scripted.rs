@@ -9,7 +9,7 @@ use foretype::engine::tokenizer::Tokenizer;
 use foretype::interrupt::Interrupt;
 use foretype::model::gguf::GgufFile;
 use foretype::model::manifest::{self, FETCHED, Fim, FimOrder};
-use foretype::model::{Memory, Network, Stopped, Tree};
+use foretype::model::{Memory, Network, Stopped, Tree, Wanted};
 use foretype::worker::Loader;
 
 use super::tiny_model::{MARKERS, Tiny};
@@ -122,7 +122,7 @@ impl Scripted {
 }
 
 impl Network for Scripted {
-    fn extend(&mut self, tokens: &[u32], interrupt: &Interrupt) -> Result<(), Stopped> {
+    fn extend(&mut self, tokens: &[u32], _: Wanted, interrupt: &Interrupt) -> Result<(), Stopped> {
         if interrupt.is_set() {
             return Err(Stopped::Interrupted);
         }
@@ -151,10 +151,15 @@ impl Network for Scripted {
         Ok(())
     }
 
-    fn extend_each(&mut self, tokens: &[u32], interrupt: &Interrupt) -> Result<&[f32], Stopped> {
+    fn extend_each(
+        &mut self,
+        tokens: &[u32],
+        wanted: Wanted,
+        interrupt: &Interrupt,
+    ) -> Result<&[f32], Stopped> {
         let mut all = Vec::new();
         for token in tokens {
-            self.extend(&[*token], interrupt)?;
+            self.extend(&[*token], wanted, interrupt)?;
             all.extend_from_slice(self.logits());
         }
         self.logits = all;
@@ -164,7 +169,7 @@ impl Network for Scripted {
     fn extend_tree(&mut self, tree: &mut Tree, interrupt: &Interrupt) -> Result<&[f32], Stopped> {
         let (trunk, mut all) = (self.len(), Vec::new());
         for number in tree.unread() {
-            let read = self.extend(&tree.path(number), interrupt);
+            let read = self.extend(&tree.path(number), Wanted::All, interrupt);
             self.truncate(trunk);
             read?;
             all.extend_from_slice(self.logits());

@@ -79,15 +79,37 @@ pub fn add(kernels: &Kernels, x: Tensor, linear: &Linear, y: &Tensor) -> Result<
 }
 
 pub fn score(kernels: &Kernels, x: &Tensor, norm: &Norm, head: &Linear, out: &mut Vec<f32>) -> Result<()> {
+    let head = packed(head)?;
+    with_scores(x, norm, head, out, |input, out| kernels::multiply(kernels, &[head], input, out))
+}
+
+pub fn score_top(
+    kernels: &Kernels,
+    x: &Tensor,
+    norm: &Norm,
+    head: &Linear,
+    out: &mut Vec<f32>,
+) -> Result<()> {
+    let head = packed(head)?;
+    with_scores(x, norm, head, out, |input, out| kernels::multiply_top(kernels, head, input, out))
+}
+
+/// Makes room for the scores after each row of `x`, and has `multiply` fill it.
+fn with_scores(
+    x: &Tensor,
+    norm: &Norm,
+    head: &PackedMatrix,
+    out: &mut Vec<f32>,
+    multiply: impl FnOnce(Input, &mut [f32]) -> anyhow::Result<()>,
+) -> Result<()> {
     let ((x, x_layout), (weight, weight_layout)) = (x.storage_and_layout(), norm.weight.storage_and_layout());
     let (Storage::Cpu(x), Storage::Cpu(weight)) = (&*x, &*weight) else {
         candle_core::bail!("the tensor is not on the CPU")
     };
-    let head = packed(head)?;
     let values = floats(x, x_layout)?;
     let norm = kernels::Norm { weight: floats(weight, weight_layout)?, epsilon: norm.epsilon };
     out.resize(values.len() / head.cols() * head.rows(), 0.0);
-    kernels::multiply(kernels, &[head], Input { values, norm: Some(norm) }, out).map_err(Error::wrap)
+    multiply(Input { values, norm: Some(norm) }, out).map_err(Error::wrap)
 }
 
 fn packed(linear: &Linear) -> Result<&PackedMatrix> {

@@ -1,0 +1,198 @@
+//! The product with a large matrix of which mostly the largest values are wanted, such as scores of all tokens of a
+//! vocabulary: the high nibbles of all rows first, then the whole of the few rows that may be at the top.
+//!
+//! ```text
+//! out = 16 · high · x                                 for all rows, half the bytes
+//! mean, variance = those of product − out             of a few rows here and there
+//! out += mean
+//! best = the product of the row that is first then
+//! near = the rows with out + DEVIATIONS · deviation > best
+//! more = mean(product − out) of those, and variance / 2
+//! out = product                                       in the groups of sixteen that they belong to
+//! out += more                                         in the others, so that e^out is right on average
+//! ```
+//!
+//! A low nibble that is left out is off its mean by √((16² − 1) / 12) steps (root mean square), so a row's product is off by
+//! that times its scale times |x|: the row's deviation. That a row which is left as it is belongs to the top takes more
+//! than five of them, one time in some millions. The mean is not zero, because a block's largest value is always at the end of the
+//! range of its high nibble, and it is often in the same column. The products at the top are those of [`super::multiply`],
+//! bit for bit.
+
+use anyhow::Result;
+
+use super::isa::LANES;
+use super::layout::{Encoding, PART};
+use super::matrix::PackedMatrix;
+use super::product::{Input, multiply};
+use super::scratch::{Scratch, with_thread_scratch, with_thread_weights};
+use super::tile::Tile;
+use super::{Kernels, SharedPointer};
+
+/// Deviation of a low nibble.
+const DEVIATION: f32 = 4.61;
+/// Deviations that a row may be off.
+const DEVIATIONS: f32 = 5.0;
+/// With more tokens it takes longer to look at rows near the top again than to read all of them whole.
+const TOKENS: usize = 8;
+/// Groups of rows that tell how far all are off on average.
+const SAMPLE: usize = 8;
+/// Rows near the top that count as much as what is known of them before.
+const FEW: f32 = 4.0;
+
+/// A group of rows whose products are wanted whole.
+pub(super) struct Near {
+    group: usize,
+    products: [f32; LANES],
+}
+
+/// As [`multiply`] with one matrix, but of one in planes (see [`PackedMatrix::into_planes`]) only the largest products are what
+/// that gives, for each of the tokens; others are off by a few hundredths of how far all of them lie apart. It reads little more
+/// than half the bytes.
+///
+/// # Errors
+/// As [`multiply`].
+pub fn multiply_top(kernels: &Kernels, matrix: &PackedMatrix, x: Input, out: &mut [f32]) -> Result<()> {
+    let is_worth_it = x.values.len() <= TOKENS * matrix.cols;
+    let Some(high) = matrix.high_plane().filter(|_| is_worth_it) else {
+        return multiply(kernels, &[matrix], x, out);
+    };
+    multiply(kernels, &[&high], x, out)?;
+    let steps = matrix.steps(kernels);
+    let tokens = x.values.chunks_exact(matrix.cols);
+    for (token, out) in tokens.zip(out.chunks_exact_mut(matrix.rows)) {
+        with_thread_scratch(matrix.cols, |normed| {
+            let token = match x.norm {
+                Some(norm) => {
+                    // SAFETY: the level is available; all three are one row long, as the product has found.
+                    unsafe { (kernels.routines.rms_norm_row)(token, norm.weight, norm.epsilon, normed) };
+                    normed
+                }
+                None => token,
+            };
+            Top { kernels, matrix, token, steps }.find(out);
+        });
+    }
+    Ok(())
+}
+
+/// What the largest products are made of.
+struct Top<'a> {
+    kernels: &'a Kernels,
+    matrix: &'a PackedMatrix,
+    token: &'a [f32],
+    steps: &'a [f32],
+}
+
+impl Top<'_> {
+    /// Makes of products with the high nibbles those of [`multiply_top`].
+    fn find(&self, out: &mut [f32]) {
+        let length = self.token.iter().map(|value| value * value).sum::<f32>().sqrt();
+        let deviation = DEVIATION * length;
+
+        let mut scratch = self.kernels.scratch();
+        let Scratch { activations, near, .. } = &mut *scratch;
+        activations.grow(Encoding::EightBit.token_bytes(self.matrix.cols));
+        let activations = activations.as_mut_ptr();
+        // SAFETY: the level is available, and there is room for a tile of one token.
+        unsafe {
+            let (token, cols) = (self.token.as_ptr(), self.matrix.cols);
+            (self.kernels.routines.quantize_token)(Encoding::EightBit, token, cols, activations, 1, 0);
+        }
+        let activations = SharedPointer(activations);
+
+        let (mean, variance) = self.distance(activations.get(), out);
+        out.iter_mut().for_each(|out| *out = 16.0 * *out + mean);
+        let largest = largest_group(out);
+        near.clear();
+        near.push(Near { group: largest, products: self.multiply_group(largest, activations.get()) });
+        let rows = LANES.min(out.len() - largest * LANES);
+        let best = near[0].products[..rows].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let may_be_more = |(out, step): (&f32, &f32)| *out + DEVIATIONS * deviation * step > best;
+        for (group, (out, steps)) in out.chunks(LANES).zip(self.steps.chunks(LANES)).enumerate() {
+            // Without a branch for each row.
+            let is_near = out.iter().zip(steps).fold(false, |is_near, row| is_near | may_be_more(row));
+            if is_near && group != largest {
+                near.push(Near { group, products: [0.0; LANES] });
+            }
+        }
+        let start = SharedPointer(near.as_mut_ptr());
+        self.kernels.pool.run(near.len() - 1, &|index| {
+            // SAFETY: each task has its own group.
+            let near = unsafe { &mut *start.get().add(1 + index) };
+            near.products = self.multiply_group(near.group, activations.get());
+        });
+
+        let (mut more, mut count) = (0.0, FEW);
+        for Near { group, products } in near.iter() {
+            let rows = out[group * LANES..].iter().zip(&self.steps[group * LANES..]).zip(products);
+            for ((out, _), product) in rows.filter(|(row, _)| may_be_more(*row)) {
+                more += product - out;
+                count += 1.0;
+            }
+        }
+        let more = more / count + 0.5 * variance;
+        out.iter_mut().for_each(|out| *out += more);
+        for Near { group, products } in near.iter() {
+            out[group * LANES..].iter_mut().zip(products).for_each(|(out, product)| *out = *product);
+        }
+    }
+
+    /// How far products are from 16 · `high`: mean and variance.
+    fn distance(&self, activations: *const u8, high: &[f32]) -> (f32, f32) {
+        let groups = high.len().div_ceil(LANES);
+        let sample = (0..SAMPLE.min(groups)).map(|index| index * groups / SAMPLE.min(groups));
+        let (mut sum, mut squares, mut count) = (0.0, 0.0, 0.0);
+        for group in sample {
+            let products = self.multiply_group(group, activations);
+            for (product, high) in products.iter().zip(&high[group * LANES..]) {
+                let distance = product - 16.0 * high;
+                sum += distance;
+                squares += distance * distance;
+                count += 1.0;
+            }
+        }
+        let mean = sum / count;
+        (mean, squares / count - mean * mean)
+    }
+
+    /// The whole products of a group's rows.
+    fn multiply_group(&self, group: usize, activations: *const u8) -> [f32; LANES] {
+        let (high, low) = self.matrix.planes(group);
+        let bytes = Encoding::EightBit.group_bytes(self.matrix.cols);
+        let mut products = [0.0; LANES];
+        with_thread_weights(bytes, |weights| {
+            // SAFETY: the level is available; there is room for a group, and one group and one token are multiplied.
+            unsafe {
+                let room = std::slice::from_raw_parts_mut(weights, bytes);
+                (self.kernels.routines.join_planes)(high, low, room);
+                let tile = Tile {
+                    weights,
+                    group_stride: 0,
+                    wide: weights,
+                    wide_stride: 0,
+                    activations,
+                    chunks: self.matrix.cols.div_ceil(PART),
+                    ahead: 0,
+                    out: products.as_mut_ptr(),
+                    out_stride: 0,
+                    start: std::ptr::null(),
+                    start_stride: 0,
+                };
+                (self.kernels.routines.multiply_tile)(Encoding::EightBit, 1, 1)(&tile);
+            }
+        });
+        products
+    }
+}
+
+/// The group of the largest value.
+fn largest_group(values: &[f32]) -> usize {
+    let mut largest = (0, f32::NEG_INFINITY);
+    for (group, values) in values.chunks(LANES).enumerate() {
+        let value = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        if value > largest.1 {
+            largest = (group, value);
+        }
+    }
+    largest.0
+}
