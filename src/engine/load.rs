@@ -36,9 +36,9 @@ impl Engine {
         progress: &mut dyn FnMut(f32),
     ) -> anyhow::Result<Self> {
         let ops = choose_ops(device, threads)?;
-        let threads = match &ops {
-            Ops::Kernels(kernels) => kernels.threads(),
-            Ops::Candle(_) => 1,
+        let (threads, is_cpu) = match &ops {
+            Ops::Kernels(kernels) => (kernels.threads(), true),
+            Ops::Candle(_) => (1, false),
         };
         let (weights, mut shape) = open(files)?;
         shape.kv_cache = files.manifest.kv_cache;
@@ -52,18 +52,20 @@ impl Engine {
         let tokenizer = tokenizer.map_err(|_| anyhow!("the tokenizer cannot be made"))??;
         let mut engine = Self::with_network(Box::new(decoder?), tokenizer, files.manifest.clone());
         engine.threads = threads;
+        if !is_cpu {
+            // A device prepares much at its first pass.
+            engine.follow(&[0], 1)?;
+            engine.forget();
+        }
         engine.measure()?;
         Ok(engine)
     }
 
-    /// Run a token through the model, so that its pages get touched, and then a little text, so that its speed is known: short,
-    /// because a first request may wait for it.
+    /// Run a little text through the model, so that its speed is known: short, because a first request may wait for it.
     fn measure(&mut self) -> anyhow::Result<()> {
         const TOKENS: usize = 16;
         let text = self.tokenize("fn main() {\n    let mut values = Vec::new();\n    for index in 0..10 {\n");
         let text = &text[..text.len().min(TOKENS)];
-        self.follow(&text[..text.len().min(1)], 1)?;
-        self.ledger.forget();
         let started = Instant::now();
         self.read(text, &Interrupt::new())?;
         self.reading = text.len() as f64 / started.elapsed().as_secs_f64();

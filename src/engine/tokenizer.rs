@@ -60,12 +60,11 @@ impl Tokenizer {
         for (id, token) in tokens.enumerate() {
             let token = token?;
             let is_marker = matches!(types.get(id), Some(&CONTROL | &USER_DEFINED));
-            let bytes = if is_marker { None } else { pieces::bytes_of(token) };
-            is_made.push(bytes.is_some());
             if is_marker {
                 markers.insert(token.to_owned(), id as u32);
+                pieces.push(b"");
             }
-            pieces.push(bytes.as_deref().unwrap_or(if is_marker { b"" } else { token.as_bytes() }));
+            is_made.push(!is_marker && pieces.push_byte_level(token));
         }
         let name = file.text("tokenizer.ggml.pre").unwrap_or("default");
         let pretokenizer = pretokenizers::by_name(name);

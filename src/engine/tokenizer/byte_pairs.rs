@@ -8,7 +8,7 @@ use std::hash::BuildHasher;
 use anyhow::{Context, ensure};
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
-use super::pieces::{Pieces, bytes_of};
+use super::pieces::{Pieces, push_bytes_of};
 
 /// The merges of one vocabulary.
 pub struct BytePairs {
@@ -59,13 +59,19 @@ impl BytePairs {
         let words = Words::new(pieces, is_made);
         let count = texts.len();
         let mut merges = HashMap::with_capacity(count.min(pieces.len()));
+        let mut whole = Vec::new();
         for (text, rank) in texts.zip(0..) {
             let text = text?;
             let (left, right) =
                 text.split_once(' ').with_context(|| format!("the merge {text} has one part"))?;
-            let (Some(left), Some(right)) = (bytes_of(left), bytes_of(right)) else { continue };
-            let whole = [&*left, &*right].concat();
-            let tokens = [&*left, &*right, &*whole].map(|bytes| words.get(pieces, bytes));
+            whole.clear();
+            let is_left = push_bytes_of(left, &mut whole);
+            let middle = whole.len();
+            if !is_left || !push_bytes_of(right, &mut whole) {
+                continue;
+            }
+            let (left, right) = whole.split_at(middle);
+            let tokens = [left, right, &whole].map(|bytes| words.get(pieces, bytes));
             if let [Some(left), Some(right), Some(into)] = tokens {
                 merges.insert((left, right), Merge { rank, into });
             }

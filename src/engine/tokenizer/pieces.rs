@@ -3,12 +3,31 @@
 /// Bytes of a token of a byte-level BPE, where each byte is written as one printable character (GPT-2's table). What is
 /// written otherwise stands for itself.
 pub fn byte_level(token: &str) -> Box<[u8]> {
-    bytes_of(token).unwrap_or_else(|| token.as_bytes().into())
+    let mut bytes = Vec::with_capacity(token.len());
+    push_byte_level(token, &mut bytes);
+    bytes.into()
 }
 
-/// The same; nothing for what is written otherwise.
-pub fn bytes_of(token: &str) -> Option<Box<[u8]>> {
-    token.chars().map(byte_of).collect()
+/// Add them; false if the token is written otherwise.
+fn push_byte_level(token: &str, bytes: &mut Vec<u8>) -> bool {
+    let is_byte_level = push_bytes_of(token, bytes);
+    if !is_byte_level {
+        bytes.extend_from_slice(token.as_bytes());
+    }
+    is_byte_level
+}
+
+/// Add the bytes of such a token; false, and nothing is added, if it is written otherwise.
+pub fn push_bytes_of(token: &str, bytes: &mut Vec<u8>) -> bool {
+    let before = bytes.len();
+    for character in token.chars() {
+        let Some(byte) = byte_of(character) else {
+            bytes.truncate(before);
+            return false;
+        };
+        bytes.push(byte);
+    }
+    true
 }
 
 /// Bytes of a token of a SentencePiece vocabulary: `▁` is a space, `<0x0A>` a byte.
@@ -57,6 +76,13 @@ pub struct Pieces {
 }
 
 impl Pieces {
+    /// Add the bytes of the next token, as [`byte_level`] has them; false if it stands for itself.
+    pub fn push_byte_level(&mut self, token: &str) -> bool {
+        let is_byte_level = push_byte_level(token, &mut self.bytes);
+        self.ends.push(self.bytes.len() as u32);
+        is_byte_level
+    }
+
     /// Add the bytes of the next token.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
