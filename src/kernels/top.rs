@@ -9,7 +9,7 @@
 //! near = the rows with out + DEVIATIONS · deviation > best
 //! more = mean(product − out) of those, and variance / 2
 //! out = product                                       in the groups of sixteen that they belong to
-//! out += more                                         in the others, so that e^out is right on average
+//! out += more                                         in the others, so that e^out is right on average; less than the top
 //! ```
 //!
 //! A low nibble that is left out is off its mean by √((16² − 1) / 12) steps (root mean square), so a row's product is off by
@@ -122,16 +122,19 @@ impl Top<'_> {
             near.products = self.multiply_group(near.group, activations.get());
         });
 
-        let (mut more, mut count) = (0.0, FEW);
+        let (mut more, mut count, mut most) = (0.0, FEW, best);
         for Near { group, products } in near.iter() {
             let rows = out[group * LANES..].iter().zip(&self.steps[group * LANES..]).zip(products);
-            for ((out, _), product) in rows.filter(|(row, _)| may_be_more(*row)) {
-                more += product - out;
-                count += 1.0;
+            for (row, product) in rows {
+                most = most.max(*product);
+                if may_be_more(row) {
+                    more += product - row.0;
+                    count += 1.0;
+                }
             }
         }
         let more = more / count + 0.5 * variance;
-        out.iter_mut().for_each(|out| *out += more);
+        out.iter_mut().for_each(|out| *out = (*out + more).min(most.next_down()));
         for Near { group, products } in near.iter() {
             out[group * LANES..].iter_mut().zip(products).for_each(|(out, product)| *out = *product);
         }
