@@ -4,7 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use arbitrary::Arbitrary;
-use foretype::kernels::{Kernels, Level, PackedMatrix, SourceKind, dequantize, multiply};
+use foretype::kernels::{Kernels, Level, PackedMatrix, SourceKind, dequantize, multiply, multiply_top};
 use libfuzzer_sys::fuzz_target;
 
 /// The tests' tolerance, here relative to the largest sum that there could be: what is left of sums that cancel out is
@@ -43,7 +43,8 @@ fuzz_target!(|input: Input| {
     let source: Vec<u8> = input.weights.iter().copied().cycle().take(rows * row_bytes).collect();
     let x: Vec<f32> = input.activations.iter().copied().cycle().take(tokens * cols).collect();
 
-    let matrix = PackedMatrix::pack(&FASTEST, kind, rows, cols, &source).unwrap();
+    let pack = || PackedMatrix::pack(&FASTEST, kind, rows, cols, &source).unwrap();
+    let matrix = pack();
     assert_eq!(matrix.as_bytes(), PackedMatrix::pack(&SCALAR, kind, rows, cols, &source).unwrap().as_bytes());
     let product = |kernels: &Kernels| {
         let mut out = vec![7.0; tokens * rows];
@@ -51,6 +52,13 @@ fuzz_target!(|input: Input| {
         out
     };
     let (expected, actual) = (product(&SCALAR), product(&FASTEST));
+    let planes = pack().into_planes();
+    let mut joined = vec![7.0; tokens * rows];
+    multiply(&FASTEST, &[&planes], x[..].into(), &mut joined).unwrap();
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&joined), bits(&actual));
+    let mut top = vec![7.0; tokens * rows];
+    multiply_top(&FASTEST, &planes, x[..].into(), &mut top).unwrap();
 
     let mut values = vec![0.0; rows * cols];
     for (row, out) in values.chunks_exact_mut(cols).enumerate() {
