@@ -13,7 +13,8 @@
 //! ```
 //!
 //! A low nibble that is left out is off its mean by √((16² − 1) / 12) steps (root mean square), so a row's product is off by
-//! that times its scale times |x|: the row's deviation. That a row which is left as it is belongs to the top takes more
+//! that times its scale times |x|: the row's deviation; more where the sample shows more, as it does if a few columns of x are much
+//! larger than all others and scales differ along a row. That a row which is left as it is belongs to the top takes more
 //! than five of them, one time in some millions. The mean is not zero, because a block's largest value is always at the end of the
 //! range of its high nibble, and it is often in the same column. The products at the top are those of [`super::multiply`],
 //! bit for bit.
@@ -43,6 +44,14 @@ const FEW: f32 = 4.0;
 pub(super) struct Near {
     group: usize,
     products: [f32; LANES],
+}
+
+/// How far the products of a sample are from those with high nibbles.
+struct Distance {
+    mean: f32,
+    variance: f32,
+    /// What the variance would be if nibbles and activations had nothing to do with each other.
+    expected: f32,
 }
 
 /// As [`multiply`] with one matrix, but of one in planes (see [`PackedMatrix::into_planes`]) only the largest products are what
@@ -87,7 +96,7 @@ impl Top<'_> {
     /// Makes of products with the high nibbles those of [`multiply_top`].
     fn find(&self, out: &mut [f32]) {
         let length = self.token.iter().map(|value| value * value).sum::<f32>().sqrt();
-        let deviation = DEVIATION * length;
+        let deviation = DEVIATION * length; // times a row's step
 
         let mut scratch = self.kernels.scratch();
         let Scratch { activations, near, .. } = &mut *scratch;
@@ -100,7 +109,8 @@ impl Top<'_> {
         }
         let activations = SharedPointer(activations);
 
-        let (mean, variance) = self.distance(activations.get(), out);
+        let Distance { mean, variance, expected } = self.distance(activations.get(), out, deviation);
+        let deviation = deviation * (variance / expected).sqrt().max(1.0);
         out.iter_mut().for_each(|out| *out = 16.0 * *out + mean);
         let largest = largest_group(out);
         near.clear();
@@ -140,22 +150,24 @@ impl Top<'_> {
         }
     }
 
-    /// How far products are from 16 · `high`: mean and variance.
-    fn distance(&self, activations: *const u8, high: &[f32]) -> (f32, f32) {
+    /// How far products are from 16 · `high`.
+    fn distance(&self, activations: *const u8, high: &[f32], deviation: f32) -> Distance {
         let groups = high.len().div_ceil(LANES);
         let sample = (0..SAMPLE.min(groups)).map(|index| index * groups / SAMPLE.min(groups));
-        let (mut sum, mut squares, mut count) = (0.0, 0.0, 0.0);
+        let (mut sum, mut squares, mut expected, mut count) = (0.0, 0.0, 0.0, 0.0);
         for group in sample {
             let products = self.multiply_group(group, activations);
-            for (product, high) in products.iter().zip(&high[group * LANES..]) {
+            let rows = high[group * LANES..].iter().zip(&self.steps[group * LANES..]);
+            for (product, (high, step)) in products.iter().zip(rows) {
                 let distance = product - 16.0 * high;
                 sum += distance;
                 squares += distance * distance;
+                expected += (deviation * step) * (deviation * step);
                 count += 1.0;
             }
         }
         let mean = sum / count;
-        (mean, squares / count - mean * mean)
+        Distance { mean, variance: squares / count - mean * mean, expected: expected / count }
     }
 
     /// The whole products of a group's rows.
