@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use foretype::kernels::{
-    AttentionShape, Cache, Kernels, Level, PackedMatrix, RopeStyle, Sight, SourceKind, attend, multiply,
-    multiply_add, multiply_gated, rope,
+    Angles, AttentionShape, CacheMut, Kernels, Level, PackedMatrix, Place, RopeStyle, Sight, SourceKind,
+    attend, multiply, multiply_add, multiply_gated,
 };
 use half::f16;
 
@@ -162,7 +162,7 @@ fn product_1536x1536(bencher: Bencher, case: Case) {
     });
 }
 
-/// Attention of tokens that stand after 512 others: bytes of keys and values, and two operations for each of their values
+/// Attention of tokens that stand after 512 others, their rotation and storing included: bytes of keys and values, and two operations for each of their values
 /// and query head.
 #[divan::bench(args = at_each_level(&[1, 128]), max_time = 0.3)]
 fn attention_after_512(bencher: Bencher, Tokens { tokens, level }: Tokens) {
@@ -170,7 +170,10 @@ fn attention_after_512(bencher: Bencher, Tokens { tokens, level }: Tokens) {
     let shape = AttentionShape { heads: 9, kv_heads: 3, head_dim: 64, capacity: START + 128 };
     let kernels = kernels(level);
     let qkv = vec![0.1; tokens * shape.row()];
-    let cache = vec![f16::from_f32(0.1); shape.cache_values()];
+    let mut cache = vec![f16::from_f32(0.1); shape.cache_values()];
+    let (cos, sin) = (vec![1.0; tokens * shape.head_dim / 2], vec![0.0; tokens * shape.head_dim / 2]);
+    let angles = Angles { cos: &cos, sin: &sin, style: RopeStyle::Halves };
+    let place = Place { start: START, angles, sight: Sight::Before };
     let mut out = vec![0.0; tokens * shape.heads * shape.head_dim];
     // Each token sees itself and all before it.
     let seen: usize = (1..=tokens).map(|index| START + index).sum();
@@ -179,19 +182,6 @@ fn attention_after_512(bencher: Bencher, Tokens { tokens, level }: Tokens) {
         .counter(BytesCount::new(cached * size_of::<f16>()))
         .counter(ItemsCount::new(2 * 2 * shape.heads * shape.head_dim * seen))
         .bench_local(|| {
-            attend(&kernels, &shape, START, Sight::Before, &qkv, Cache::Halves(&cache), &mut out).unwrap()
+            attend(&kernels, &shape, &place, &qkv, CacheMut::Halves(&mut cache), &mut out).unwrap()
         });
-}
-
-/// Rotation of the heads of queries and keys, in rows that hold values as well.
-#[divan::bench(args = at_each_level(&[1, 128]), max_time = 0.3)]
-fn rotation(bencher: Bencher, Tokens { tokens, level }: Tokens) {
-    let (row, heads, head_dim) = (15 * 64, 12, 64);
-    let kernels = kernels(level);
-    let mut x = vec![0.1; tokens * row];
-    let angles = (0..tokens * head_dim / 2).map(|index| index as f32);
-    let (cos, sin): (Vec<f32>, Vec<f32>) = angles.map(|angle| (angle.cos(), angle.sin())).unzip();
-    bencher.counter(ItemsCount::new(tokens * heads * head_dim)).bench_local(|| {
-        rope(&kernels, &mut x, row, heads, head_dim, &cos, &sin, RopeStyle::Halves).unwrap();
-    });
 }

@@ -9,39 +9,45 @@
 //! over the positions in tiles with a running maximum and sum (online softmax), so no row of scores is ever stored:
 //!
 //! ```text
-//! for each tile of 64 positions:
-//!     scores = queries × keys;  positions that a row does not see: −∞
-//!     new maximum; scores = exp(scores − maximum); sum, result *= exp(old maximum − maximum)
-//!     sum += Σ scores;  result += scores × values
+//! for each part of the positions:
+//!     for each tile of 64 positions:
+//!         scores = queries × keys;  positions that a row does not see: −∞
+//!         new maximum; scores = exp(scores − maximum); sum, result *= exp(old maximum − maximum)
+//!         sum += Σ scores;  result += scores × values
+//!     add the part to those before it, each weighted by exp(its maximum − that of all)
 //! result /= sum
 //! ```
 //!
-//! Both products are the same small kernel. The positions are divided into parts of a fixed length, which are put
-//! together at the end, each weighted by its maximum and sum. As their borders depend neither on the number of tokens of
-//! the pass nor on that of the threads, a token's result is the same to the last bit however its text was cut into passes.
+//! Both products are the same small kernel. Where there are few heads and tokens, the parts are divided among tasks, and who
+//! ends a head's last one adds them, in the same order. As their borders depend neither on the number of tokens of the pass nor
+//! on that of the threads, a token's result is the same to the last bit however its text was cut into passes.
 
 mod sight;
+mod store;
 mod task;
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Result, bail, ensure};
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 
+use super::elementwise::Angles;
 use super::isa::LANES;
-use super::scratch::with_thread_scratch;
+use super::scratch::{Scratch, with_thread_scratch};
 use super::{Kernels, SharedPointer};
 pub use sight::{Branch, Sight};
-pub(super) use task::{AttentionTask, attend_task};
+pub(super) use task::{AttentionTask, attend_task, join_parts};
 use task::{HeadCache, TILE, scratch_values};
 
 /// Rows of a task at which turning keys and values into f32 costs little.
 const ROWS: usize = 48;
-/// Positions of a part.
+/// Where the first parts begin: short ones, so that a few positions are divided evenly too.
+const FIRST_PARTS: [usize; 3] = [0, TILE, 2 * TILE];
+/// From its first multiple on, parts have so many positions.
 const PART: usize = 4 * TILE;
-/// Tokens from which storing is worth a region of all threads.
-const PARALLEL: usize = 16;
+/// Tasks for each thread that are enough for all threads to end together.
+const TASKS: usize = 8;
 
 /// The sizes of an attention and of its cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,28 +159,6 @@ impl Cache<'_> {
             Cache::Bytes(bytes) => Size::Bytes(bytes.len()),
         }
     }
-
-    /// The part of one key-value head.
-    fn head(&self, shape: &AttentionShape, head: usize) -> HeadCache {
-        let &AttentionShape { kv_heads, head_dim, capacity, .. } = shape;
-        let (key, value) = (head * capacity * head_dim, (kv_heads + head) * capacity * head_dim);
-        match self {
-            Cache::Halves(cache) => {
-                HeadCache::Halves { keys: cache[key..].as_ptr(), values: cache[value..].as_ptr() }
-            }
-            Cache::Bytes(cache) => {
-                let scales = |head: usize| {
-                    cache[shape.cache_values() + head * capacity * size_of::<f32>()..].as_ptr().cast()
-                };
-                HeadCache::Bytes {
-                    keys: cache[key..].as_ptr().cast(),
-                    values: cache[value..].as_ptr().cast(),
-                    key_scales: scales(head),
-                    value_scales: scales(kv_heads + head),
-                }
-            }
-        }
-    }
 }
 
 impl CacheMut<'_> {
@@ -184,96 +168,59 @@ impl CacheMut<'_> {
             CacheMut::Bytes(bytes) => Size::Bytes(bytes.len()),
         }
     }
+
+    /// Where it begins.
+    fn start(&mut self) -> CacheStart {
+        match self {
+            CacheMut::Halves(values) => CacheStart::Halves(SharedPointer(values.as_mut_ptr())),
+            CacheMut::Bytes(bytes) => CacheStart::Bytes(SharedPointer(bytes.as_mut_ptr())),
+        }
+    }
 }
 
-/// Writes the keys and values of new tokens into the cache, from position `start` on. `qkv` is `[tokens]` rows of
-/// queries, keys and values, `[heads][head_dim]` each.
-///
-/// # Errors
-/// When the shape is impossible, a slice has another length than it asks for, or the cache is too small.
-pub fn store(
-    kernels: &Kernels,
-    shape: &AttentionShape,
-    start: usize,
-    qkv: &[f32],
-    cache: CacheMut,
-) -> Result<()> {
-    let tokens = shape.check(start, qkv, cache.size())?;
-    let &AttentionShape { heads, kv_heads, head_dim, .. } = shape;
-    // The key and the value of each new token in a head.
-    let rows = |head: usize| {
-        qkv.chunks_exact(shape.row()).enumerate().map(move |(token, row)| {
-            let (key, value) = ((heads + head) * head_dim, (heads + kv_heads + head) * head_dim);
-            (start + token, &row[key..][..head_dim], &row[value..][..head_dim])
-        })
-    };
-    let numbers = shape.cache_values();
-    match cache {
-        CacheMut::Halves(cache) => {
-            let (keys, values) = cache.split_at_mut(numbers / 2);
-            each_head(kernels, kv_heads, tokens, [keys, values], |head, [keys, values]| {
-                for (position, key, value) in rows(head) {
-                    let block = &mut keys[position / LANES * LANES * head_dim..][..LANES * head_dim];
-                    for (key, block) in key.chunks(LANES).zip(block.chunks_mut(LANES * LANES)) {
-                        let mut halves = [f16::ZERO; LANES];
-                        halves.convert_from_f32_slice(key);
-                        for (lanes, half) in block.chunks_exact_mut(LANES).zip(halves) {
-                            lanes[position % LANES] = half;
-                        }
+/// A cache that the tasks of a region share.
+enum CacheStart {
+    Halves(SharedPointer<f16>),
+    Bytes(SharedPointer<u8>),
+}
+
+impl CacheStart {
+    /// The part of one key-value head.
+    ///
+    /// # Safety
+    /// The cache must be of this shape, and have the head.
+    unsafe fn head(&self, shape: &AttentionShape, head: usize) -> HeadCache {
+        let &AttentionShape { kv_heads, head_dim, capacity, .. } = shape;
+        let (key, value) = (head * capacity * head_dim, (kv_heads + head) * capacity * head_dim);
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                CacheStart::Halves(start) => {
+                    HeadCache::Halves { keys: start.get().add(key), values: start.get().add(value) }
+                }
+                CacheStart::Bytes(start) => {
+                    let scales = start.get().add(shape.cache_values()).cast::<f32>();
+                    HeadCache::Bytes {
+                        keys: start.get().add(key).cast(),
+                        values: start.get().add(value).cast(),
+                        key_scales: scales.add(head * capacity),
+                        value_scales: scales.add((kv_heads + head) * capacity),
                     }
-                    values[position * head_dim..][..head_dim].convert_from_f32_slice(value);
                 }
-            });
-        }
-        CacheMut::Bytes(cache) => {
-            let (cache, scales) = cache.split_at_mut(numbers);
-            let (keys, values) = cache.split_at_mut(numbers / 2);
-            let (key_scales, value_scales) = scales.split_at_mut(scales.len() / 2);
-            let parts = [keys, values, key_scales, value_scales];
-            each_head(kernels, kv_heads, tokens, parts, |head, [keys, values, key_scales, value_scales]| {
-                for (position, key, value) in rows(head) {
-                    let block = &mut keys[position / LANES * LANES * head_dim..][..LANES * head_dim];
-                    let key_bytes = block.iter_mut().skip(position % LANES).step_by(LANES);
-                    to_bytes(key, key_bytes, position, key_scales);
-                    to_bytes(value, values[position * head_dim..].iter_mut(), position, value_scales);
-                }
-            });
+            }
         }
     }
-    Ok(())
 }
 
-/// Rounds a row to bytes and writes the factor that makes values of them.
-fn to_bytes<'a>(row: &[f32], bytes: impl Iterator<Item = &'a mut u8>, position: usize, scales: &mut [u8]) {
-    // Added and taken away, it leaves no place for fractions: 1.5 · 2²³.
-    const ROUND: f32 = 12_582_912.0;
-    let largest = row.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    let scale = largest / 127.0;
-    // Of a row of zeros, or nearly, nothing is left.
-    let inverse = if largest > 1e-30 { 127.0 / largest } else { 0.0 };
-    for (byte, value) in bytes.zip(row) {
-        *byte = ((value * inverse + ROUND) - ROUND) as i8 as u8;
-    }
-    scales[position * size_of::<f32>()..][..size_of::<f32>()].copy_from_slice(&scale.to_ne_bytes());
-}
-
-/// Calls `task` for every head with its share of each part.
-fn each_head<T: Send, const PARTS: usize>(
-    kernels: &Kernels,
-    heads: usize,
-    tokens: usize,
-    parts: [&mut [T]; PARTS],
-    task: impl Fn(usize, [&mut [T]; PARTS]) + Sync,
-) {
-    let parts = parts.map(|part| (part.len() / heads, SharedPointer(part.as_mut_ptr())));
-    let run = |head: usize| {
-        // SAFETY: the shares of the heads lie inside their part and do not overlap.
-        let shares = parts.each_ref().map(|(share, part)| unsafe {
-            std::slice::from_raw_parts_mut(part.get().add(head * share), *share)
-        });
-        task(head, shares);
-    };
-    if tokens < PARALLEL { (0..heads).for_each(run) } else { kernels.pool.run(heads, &run) }
+/// Where the tokens of a pass stand.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The position in the cache of the first; the others follow it there.
+    pub start: usize,
+    /// By which their queries and keys are rotated.
+    pub angles: Angles<'a>,
+    /// What they see.
+    pub sight: Sight<'a>,
 }
 
 /// Copies the first `length` positions from one cache of this shape to another.
@@ -306,22 +253,24 @@ fn copy_heads<T: Copy>(shape: &AttentionShape, from: &[T], to: &mut [T], element
     }
 }
 
-/// Attention of new tokens to all positions so far: softmax(q · kᵀ / √head_dim) · v.
+/// Attention of new tokens to all positions so far, softmax(q · kᵀ / √head_dim) · v: rotates queries and keys (Su et al. 2021,
+/// arXiv 2104.09864), stores keys and values, attends.
 ///
-/// `qkv` is as for [`store`], which has put its keys and values into the cache; `out` is `[tokens][heads][head_dim]`.
-/// Token `i` stands at position `start + i` and sees what `sight` says, itself included.
+/// `qkv` is `[tokens]` rows of queries, keys and values, `[heads][head_dim]` each; `out` is `[tokens][heads][head_dim]`. Token
+/// `i` stands at position `place.start + i` and sees what `place.sight` says, itself included.
 ///
 /// # Errors
-/// As [`store`], and when a token's branch does not end with the token itself.
+/// When the shape is impossible, a slice has another length than it asks for, the cache is too small, or a token's branch
+/// does not end with the token itself.
 pub fn attend(
     kernels: &Kernels,
     shape: &AttentionShape,
-    start: usize,
-    sight: Sight,
+    place: &Place,
     qkv: &[f32],
-    cache: Cache,
+    mut cache: CacheMut,
     out: &mut [f32],
 ) -> Result<()> {
+    let &Place { start, angles, sight } = place;
     let tokens = shape.check(start, qkv, cache.size())?;
     if let Sight::Branches { trunk, branches } = sight {
         let is_own =
@@ -330,54 +279,102 @@ pub fn attend(
         ensure!(fit, "the branches do not end with the {tokens} tokens from position {start} on");
     }
     let &AttentionShape { heads, kv_heads, head_dim, .. } = shape;
+    angles.check(tokens, head_dim)?;
     let out_width = heads * head_dim;
     ensure!(out.len() == tokens * out_width, "{tokens} tokens got room for {} values", out.len());
 
-    let group = heads / kv_heads;
-    let plan = Plan::new(group, kv_heads, tokens, start);
-    let part_values = plan.rows() * (head_dim + 2);
+    let plan = Plan::new(shape, tokens, start, kernels.threads());
+    let group = plan.group;
+    let part_values = |rows: usize| rows * (head_dim + 2);
     let mut scratch = kernels.scratch();
-    if plan.splits > 1 {
-        let wanted = plan.tasks() * part_values;
-        if scratch.parts.len() < wanted {
-            scratch.parts.resize(wanted, 0.0);
+    let Scratch { parts, unfinished, .. } = &mut *scratch;
+    if plan.is_split() {
+        let wanted = plan.heads() * plan.parts * part_values(plan.rows());
+        if parts.len() < wanted {
+            parts.resize(wanted, 0.0);
         }
+        unfinished.clear();
+        unfinished.resize_with(plan.heads(), || AtomicUsize::new(plan.chunks()));
     }
-    let parts = SharedPointer(scratch.parts.as_mut_ptr());
+    let (parts, unfinished) = (SharedPointer(parts.as_mut_ptr()), &*unfinished);
     let result = SharedPointer(out.as_mut_ptr());
+    let cache = cache.start();
+    let store = |kv_head: usize, tokens: Range<usize>| {
+        with_thread_scratch(head_dim, |rotated| {
+            for token in tokens {
+                let row = &qkv[token * shape.row()..][..shape.row()];
+                let head = |head: usize| &row[head * head_dim..][..head_dim];
+                rotated.copy_from_slice(head(heads + kv_head));
+                // SAFETY: the level is available. The cache was checked above, and of a head only one task stores a position.
+                unsafe {
+                    (kernels.routines.rotate)(rotated, angles.of_tokens(token..token + 1, head_dim));
+                    let cache = cache.head(shape, kv_head);
+                    cache.store(start + token, rotated, head(heads + kv_heads + kv_head));
+                }
+            }
+        });
+    };
+    // Keys and values that only one task reads are stored there; the others must be there before.
+    let is_stored = plan.blocks > 1;
+    if is_stored {
+        kernels.pool.run(kv_heads, &|kv_head| store(kv_head, 0..tokens));
+    }
     kernels.pool.run(plan.tasks(), &|index| {
-        let Place { kv_head, tokens, positions } = plan.place(index);
-        let head = kv_head * group * head_dim;
+        let Share { kv_head, head, tokens, parts: range } = plan.share(index);
+        let end = start + tokens.end;
+        // Of a block's last parts only those are there that its tokens see.
+        let positions = part_start(range.start)..part_start(range.end).min(end);
+        if !is_stored {
+            store(kv_head, plan.tokens_at(&positions));
+        }
+        let first_head = kv_head * group * head_dim;
         // SAFETY: the level is available. The lengths were checked above: all offsets lie inside their slices, and
-        // positions end at `capacity` or before. Tasks differ in their heads, their tokens or their part.
-        let task = unsafe {
-            AttentionTask {
-                q: qkv.as_ptr().add(tokens.start * shape.row() + head),
+        // positions end at `capacity` or before. Tasks differ in their heads, their tokens or their parts; who finishes
+        // a head last has all parts of it before it.
+        unsafe {
+            let all_parts = parts.get().wrapping_add(head * plan.parts * part_values(plan.rows()));
+            let task = AttentionTask {
+                q: qkv.as_ptr().add(tokens.start * shape.row() + first_head),
                 q_stride: shape.row(),
+                angles: angles.of_tokens(tokens.clone(), head_dim),
                 cache: cache.head(shape, kv_head),
-                out: result.get().add(tokens.start * out_width + head),
+                out: result.get().add(tokens.start * out_width + first_head),
                 out_stride: out_width,
-                part: (plan.splits > 1).then(|| parts.get().add(index * part_values)),
+                parts: plan
+                    .is_split()
+                    .then(|| all_parts.add(range.start * part_values(group * tokens.len()))),
                 group,
                 tokens: tokens.len(),
                 head_dim,
                 start: start + tokens.start,
                 sight: sight.of_tokens(tokens),
                 positions,
+            };
+            with_thread_scratch(scratch_values(plan.rows(), head_dim), |scratch| {
+                (kernels.routines.attend)(&task, scratch);
+            });
+            if plan.is_split() && unfinished[head].fetch_sub(1, Ordering::AcqRel) == 1 {
+                (kernels.routines.join_parts)(&task, all_parts, part_of(end - 1) + 1);
             }
-        };
-        // SAFETY: as above.
-        with_thread_scratch(scratch_values(plan.rows(), head_dim), |scratch| unsafe {
-            (kernels.routines.attend)(&task, scratch);
-        });
+        }
     });
-    if plan.splits > 1 {
-        combine(&plan, shape, &scratch.parts, out);
-    }
     Ok(())
 }
 
-/// How an attention is divided into tasks.
+/// Where a part begins.
+fn part_start(part: usize) -> usize {
+    FIRST_PARTS.get(part).copied().unwrap_or_else(|| (part - (FIRST_PARTS.len() - 1)) * PART)
+}
+
+/// The part of a position.
+fn part_of(position: usize) -> usize {
+    match position {
+        0..PART => FIRST_PARTS.partition_point(|start| *start <= position) - 1,
+        _ => position / PART + FIRST_PARTS.len() - 1,
+    }
+}
+
+/// How an attention is divided into tasks: of blocks of tokens, key-value heads, and chunks of parts.
 struct Plan {
     group: usize,
     kv_heads: usize,
@@ -385,67 +382,71 @@ struct Plan {
     start: usize,
     tokens_per_block: usize,
     blocks: usize,
-    /// Parts that the positions are divided into, [`PART`] each.
-    splits: usize,
+    /// Parts that the positions are divided into.
+    parts: usize,
+    parts_per_chunk: usize,
 }
 
 /// What one task works on.
-struct Place {
+struct Share {
     kv_head: usize,
+    /// The number of the block's key-value head among those of all blocks.
+    head: usize,
     tokens: Range<usize>,
-    positions: Range<usize>,
+    parts: Range<usize>,
 }
 
 impl Plan {
-    fn new(group: usize, kv_heads: usize, tokens: usize, start: usize) -> Self {
+    fn new(shape: &AttentionShape, tokens: usize, start: usize, threads: usize) -> Self {
+        let &AttentionShape { heads, kv_heads, .. } = shape;
+        let group = heads / kv_heads;
         let tokens_per_block = (ROWS / group).clamp(1, tokens);
         let blocks = tokens.div_ceil(tokens_per_block);
-        let splits = (start + tokens).div_ceil(PART);
-        Plan { group, kv_heads, tokens, start, tokens_per_block, blocks, splits }
+        let parts = part_of(start + tokens - 1) + 1;
+        let parts_per_chunk = (blocks * kv_heads * parts / (TASKS * threads)).clamp(1, parts);
+        Plan { group, kv_heads, tokens, start, tokens_per_block, blocks, parts, parts_per_chunk }
     }
 
     fn rows(&self) -> usize {
         self.group * self.tokens_per_block
     }
 
+    fn chunks(&self) -> usize {
+        self.parts.div_ceil(self.parts_per_chunk)
+    }
+
+    /// Whether a head's parts belong to several tasks.
+    fn is_split(&self) -> bool {
+        self.chunks() > 1
+    }
+
+    /// Key-value heads of all blocks.
+    fn heads(&self) -> usize {
+        self.blocks * self.kv_heads
+    }
+
     fn tasks(&self) -> usize {
-        self.blocks * self.kv_heads * self.splits
+        self.heads() * self.chunks()
     }
 
-    fn index(&self, block: usize, kv_head: usize, split: usize) -> usize {
+    fn share(&self, index: usize) -> Share {
+        let (kv_head, rest) = (index % self.kv_heads, index / self.kv_heads);
+        let (chunk, rest) = (rest % self.chunks(), rest / self.chunks());
         // The last tokens have most positions to see: they come first, so that the threads end together.
-        ((self.blocks - 1 - block) * self.kv_heads + kv_head) * self.splits + split
-    }
-
-    fn place(&self, index: usize) -> Place {
-        let (split, rest) = (index % self.splits, index / self.splits);
-        let (kv_head, block) = (rest % self.kv_heads, self.blocks - 1 - rest / self.kv_heads);
+        let block = self.blocks - 1 - rest;
         let first = block * self.tokens_per_block;
-        let tokens = first..(first + self.tokens_per_block).min(self.tokens);
-        let end = self.start + tokens.end;
-        let boundary = |split: usize| (split * PART).min(end);
-        Place { kv_head, tokens, positions: boundary(split)..boundary(split + 1) }
-    }
-}
-
-/// Puts the parts of every row together.
-fn combine(plan: &Plan, shape: &AttentionShape, parts: &[f32], out: &mut [f32]) {
-    let head_dim = shape.head_dim;
-    let row_values = head_dim + 2;
-    for (place, out) in out.chunks_exact_mut(head_dim).enumerate() {
-        let (token, head) = (place / shape.heads, place % shape.heads);
-        let row = token % plan.tokens_per_block * plan.group + head % plan.group;
-        let part = |split: usize| {
-            let task = plan.index(token / plan.tokens_per_block, head / plan.group, split);
-            let part = &parts[(task * plan.rows() + row) * row_values..][..row_values];
-            (part[0], part[1], &part[2..])
-        };
-        let maximum = (0..plan.splits).map(|split| part(split).0).fold(f32::NEG_INFINITY, f32::max);
-        let total: f32 = (0..plan.splits).map(part).map(|(max, sum, _)| sum * (max - maximum).exp()).sum();
-        out.fill(0.0);
-        for (max, _, values) in (0..plan.splits).map(part) {
-            let weight = (max - maximum).exp() / total;
-            out.iter_mut().zip(values).for_each(|(out, value)| *out += weight * value);
+        let first_part = chunk * self.parts_per_chunk;
+        Share {
+            kv_head,
+            head: block * self.kv_heads + kv_head,
+            tokens: first..(first + self.tokens_per_block).min(self.tokens),
+            parts: first_part..(first_part + self.parts_per_chunk).min(self.parts),
         }
+    }
+
+    /// The new tokens that stand there.
+    fn tokens_at(&self, positions: &Range<usize>) -> Range<usize> {
+        let token = |position: usize| position.saturating_sub(self.start);
+        token(positions.start)..token(positions.end)
     }
 }

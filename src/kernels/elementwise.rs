@@ -1,12 +1,10 @@
 //! The small operations between the products: normalisation, the gate of the feed-forward part, rotary positions.
 
+use std::ops::Range;
+
 use anyhow::{Result, ensure};
 
 use super::isa::{Isa, LANES};
-use super::{Kernels, SharedPointer};
-
-/// Values from which an operation is worth a region of all threads.
-const PARALLEL: usize = 16 << 10;
 
 /// Which two values of a head rotate together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,66 +15,40 @@ pub enum RopeStyle {
     Halves,
 }
 
-/// Rotates the first `heads` heads of every row of `x`, `[tokens][row]`, by the angles whose cosines and sines are
-/// `[tokens][head_dim / 2]`.
-///
-/// # Errors
-/// When `head_dim` is odd or a slice has another length than the sizes ask for.
-#[allow(clippy::too_many_arguments)]
-pub fn rope(
-    kernels: &Kernels,
-    x: &mut [f32],
-    row: usize,
-    heads: usize,
-    head_dim: usize,
-    cos: &[f32],
-    sin: &[f32],
-    style: RopeStyle,
-) -> Result<()> {
-    let pairs = head_dim / 2;
-    ensure!(
-        pairs > 0 && heads > 0 && head_dim.is_multiple_of(2) && heads * head_dim <= row,
-        "{heads} heads of {head_dim} values in {row} cannot be rotated"
-    );
-    let tokens = x.len() / row;
-    ensure!(
-        x.len() == tokens * row && cos.len() == tokens * pairs && sin.len() == cos.len(),
-        "rows of {row} values with heads of {head_dim} got {} values and {} and {} angles",
-        x.len(),
-        cos.len(),
-        sin.len()
-    );
-    in_parts(kernels, x, row, |first, x| {
-        for (index, token) in x.chunks_exact_mut(row).enumerate() {
-            let angles = (first / row + index) * pairs..(first / row + index + 1) * pairs;
-            let heads = &mut token[..heads * head_dim];
-            // SAFETY: the level is available.
-            unsafe { (kernels.routines.rotate)(heads, &cos[angles.clone()], &sin[angles], style) };
-        }
-    });
-    Ok(())
+/// Cosines and sines of the angles by which tokens are rotated, `[tokens][head_dim / 2]` each.
+#[derive(Debug, Clone, Copy)]
+pub struct Angles<'a> {
+    pub cos: &'a [f32],
+    pub sin: &'a [f32],
+    pub style: RopeStyle,
 }
 
-/// Calls `f` with the offset and the values of each part of `values`, whole rows of `width`, on all threads if there
-/// are enough of them.
-fn in_parts(kernels: &Kernels, values: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
-    if values.len() < PARALLEL || kernels.threads() == 1 {
-        return f(0, values);
+impl<'a> Angles<'a> {
+    /// Whether they are those of so many tokens.
+    pub(super) fn check(&self, tokens: usize, head_dim: usize) -> Result<()> {
+        let &Angles { cos, sin, .. } = self;
+        ensure!(
+            2 * cos.len() == tokens * head_dim && sin.len() == cos.len(),
+            "{tokens} tokens with heads of {head_dim} got {} and {} angles",
+            cos.len(),
+            sin.len()
+        );
+        Ok(())
     }
-    let rows = values.len() / width;
-    let parts = rows.min(4 * kernels.threads());
-    let start = SharedPointer(values.as_mut_ptr());
-    kernels.pool.run(parts, &|part| {
-        let (first, end) = (rows * part / parts * width, rows * (part + 1) / parts * width);
-        // SAFETY: the parts lie inside `values` and do not overlap.
-        f(first, unsafe { std::slice::from_raw_parts_mut(start.get().add(first), end - first) });
-    });
+
+    /// Those of some of the tokens.
+    #[inline(always)]
+    pub(super) fn of_tokens(&self, tokens: Range<usize>, head_dim: usize) -> Self {
+        let pairs = head_dim / 2;
+        let range = tokens.start * pairs..tokens.end * pairs;
+        Angles { cos: &self.cos[range.clone()], sin: &self.sin[range], ..*self }
+    }
 }
 
 /// Rotates heads of `2 · cos.len()` values, each by the same angles. Plain loops, for the compiler to make vectors of
 /// at each level.
 #[inline(always)]
-pub(super) fn rotate(heads: &mut [f32], cos: &[f32], sin: &[f32], style: RopeStyle) {
+pub(super) fn rotate(heads: &mut [f32], Angles { cos, sin, style, .. }: Angles) {
     let turn = |a: &mut f32, b: &mut f32, cos: f32, sin: f32| {
         (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
     };

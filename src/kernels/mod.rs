@@ -40,9 +40,9 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use attention::{AttentionShape, Branch, Cache, CacheMut, Sight, attend, copy_cache, store};
+pub use attention::{AttentionShape, Branch, Cache, CacheMut, Place, Sight, attend, copy_cache};
 pub use checksum::checksum;
-pub use elementwise::{RopeStyle, rope};
+pub use elementwise::{Angles, RopeStyle};
 pub use formats::{SourceKind, dequantize};
 pub use level::{LEVEL_VARIABLE, Level};
 pub use matrix::{PackedMatrix, SharedBytes};

@@ -1,7 +1,7 @@
 //! The kernels of each instruction level, compiled for it and gathered in one table.
 
 use super::attention::AttentionTask;
-use super::elementwise::RopeStyle;
+use super::elementwise::Angles;
 use super::layout::Encoding;
 use super::tile::{MultiplyTile, SpreadScales};
 
@@ -21,6 +21,8 @@ pub(super) struct Routines {
     pub(super) join_planes: unsafe fn(&[u8], &[u8], &mut [u8]),
     /// [`super::attention::attend_task`]
     pub(super) attend: unsafe fn(&AttentionTask, &mut [f32]),
+    /// [`super::attention::join_parts`]
+    pub(super) join_parts: unsafe fn(&AttentionTask, *const f32, usize),
     /// [`super::elementwise::rms_norm_row`]
     pub(super) rms_norm_row: unsafe fn(&[f32], &[f32], f32, &mut [f32]),
     /// [`super::elementwise::swiglu_part`]
@@ -28,7 +30,7 @@ pub(super) struct Routines {
     /// Asks for so many bytes from here on.
     pub(super) prefetch: unsafe fn(*const u8, usize),
     /// [`super::elementwise::rotate`]
-    pub(super) rotate: unsafe fn(&mut [f32], &[f32], &[f32], RopeStyle),
+    pub(super) rotate: unsafe fn(&mut [f32], Angles),
 }
 
 /// Instantiates every kernel for one level: `routines!(NAME, Isa, "features")`.
@@ -144,6 +146,14 @@ macro_rules! routines {
             }
 
             /// # Safety
+            /// As [`$crate::kernels::attention::join_parts`].
+            $(#[target_feature(enable = $features)])?
+            unsafe fn join_parts(task: &$crate::kernels::attention::AttentionTask, parts: *const f32, count: usize) {
+                // SAFETY: the caller's promise.
+                unsafe { $crate::kernels::attention::join_parts::<$isa>(task, parts, count) }
+            }
+
+            /// # Safety
             /// As [`$crate::kernels::elementwise::rms_norm_row`].
             $(#[target_feature(enable = $features)])?
             unsafe fn rms_norm_row(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
@@ -162,13 +172,8 @@ macro_rules! routines {
             /// # Safety
             /// The level must be available.
             $(#[target_feature(enable = $features)])?
-            unsafe fn rotate(
-                heads: &mut [f32],
-                cos: &[f32],
-                sin: &[f32],
-                style: $crate::kernels::elementwise::RopeStyle,
-            ) {
-                $crate::kernels::elementwise::rotate(heads, cos, sin, style);
+            unsafe fn rotate(heads: &mut [f32], angles: $crate::kernels::elementwise::Angles) {
+                $crate::kernels::elementwise::rotate(heads, angles);
             }
 
             /// # Safety
@@ -189,6 +194,7 @@ macro_rules! routines {
                 spread_scales: if <$isa as Isa>::SPREADS_SCALES { Some(spread_scales) } else { None },
                 join_planes,
                 attend,
+                join_parts,
                 rms_norm_row,
                 swiglu,
                 prefetch,

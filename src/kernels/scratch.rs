@@ -1,7 +1,7 @@
 //! Buffers that grow to the largest use and stay, so that the steady path allocates nothing.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::aligned::AlignedBytes;
 use super::top::Near;
@@ -13,6 +13,8 @@ pub(super) struct Scratch {
     pub(super) activations: AlignedBytes,
     /// Parts of attentions.
     pub(super) parts: Vec<f32>,
+    /// Tasks of each head that have not ended.
+    pub(super) unfinished: Vec<AtomicUsize>,
     /// Groups of rows that are near the top.
     pub(super) near: Vec<Near>,
 }

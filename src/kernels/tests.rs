@@ -472,40 +472,46 @@ fn impossible_shapes_are_errors() {
     assert!(matrix.with_bias(&[0.0; 3]).is_err());
 
     let shape = AttentionShape { heads: 2, kv_heads: 1, head_dim: 16, capacity: 16 };
-    let (qkv, mut halves) = ([0.0; 64], [f16::ZERO; 512]);
-    let mut out = [0.0; 32];
-    assert!(store(&kernels, &shape, 15, &qkv, CacheMut::Halves(&mut halves)).is_ok());
-    assert!(store(&kernels, &shape, 16, &qkv, CacheMut::Halves(&mut halves)).is_err());
-    assert!(store(&kernels, &shape, 15, &qkv, CacheMut::Bytes(&mut [0; 639])).is_err());
-    let cache = Cache::Halves(&halves);
-    assert!(attend(&kernels, &shape, 15, Sight::Before, &qkv, cache, &mut out).is_ok());
-    assert!(attend(&kernels, &shape, 16, Sight::Before, &qkv, cache, &mut out).is_err());
-    assert!(attend(&kernels, &shape, usize::MAX, Sight::Before, &qkv, cache, &mut out).is_err());
+    let (mut halves, mut bytes) = ([f16::ZERO; 512], [0; 640]);
+    let attend = |shape: &AttentionShape, start, sight: Sight, qkv: &[f32], cache: CacheMut, room: usize| {
+        let angles = Angles { cos: &[1.0; 8], sin: &[0.0; 8], style: RopeStyle::Halves };
+        let place = Place { start, angles, sight };
+        attend(&kernels, shape, &place, qkv, cache, &mut vec![0.0; room]).is_ok()
+    };
+    let qkv = [0.0; 64];
+    let before = Sight::Before;
+    assert!(attend(&shape, 15, before, &qkv, CacheMut::Halves(&mut halves), 32));
+    assert!(attend(&shape, 15, before, &qkv, CacheMut::Bytes(&mut bytes), 32));
+    assert!(!attend(&shape, 16, before, &qkv, CacheMut::Halves(&mut halves), 32));
+    assert!(!attend(&shape, usize::MAX, before, &qkv, CacheMut::Halves(&mut halves), 32));
     for (trunk, nodes, fits) in
         [(13, &[2][..], true), (13, &[1][..], false), (13, &[2, 3][..], false), (16, &[0][..], false)]
     {
         let branches: Vec<Branch> = nodes.iter().map(|node| Branch::default().with(*node)).collect();
         let sight = Sight::Branches { trunk, branches: &branches };
-        assert_eq!(attend(&kernels, &shape, 15, sight, &qkv, cache, &mut out).is_ok(), fits);
+        assert_eq!(attend(&shape, 15, sight, &qkv, CacheMut::Halves(&mut halves), 32), fits);
     }
     // Its rows would have 2⁶⁴ + 32 values.
     let huge = AttentionShape { heads: 1 << 60, ..shape };
-    assert!(attend(&kernels, &huge, 0, Sight::Before, &qkv[..32], cache, &mut []).is_err());
-    assert!(attend(&kernels, &shape, 0, Sight::Before, &qkv[..63], cache, &mut out).is_err());
+    assert!(!attend(&huge, 0, before, &qkv[..32], CacheMut::Halves(&mut halves), 0));
+    assert!(!attend(&shape, 0, before, &qkv[..63], CacheMut::Halves(&mut halves), 32));
     assert!(
-        attend(&kernels, &shape, 0, Sight::Before, &qkv, Cache::Halves(&halves[..480]), &mut out).is_err()
+        !attend(&shape, 0, before, &[0.0; 128], CacheMut::Halves(&mut halves), 64),
+        "angles of one token"
     );
-    assert!(attend(&kernels, &shape, 0, Sight::Before, &qkv, Cache::Bytes(&[0; 512]), &mut out).is_err());
-    assert!(attend(&kernels, &shape, 0, Sight::Before, &qkv, cache, &mut out[..16]).is_err());
+    assert!(!attend(&shape, 0, before, &qkv, CacheMut::Halves(&mut halves[..480]), 32));
+    assert!(!attend(&shape, 0, before, &qkv, CacheMut::Bytes(&mut bytes[..639]), 32));
+    assert!(!attend(&shape, 0, before, &qkv, CacheMut::Halves(&mut halves), 16));
     for shape in [
         AttentionShape { heads: 3, kv_heads: 2, ..shape },
         AttentionShape { head_dim: 24, ..shape },
         AttentionShape { capacity: 15, ..shape },
     ] {
-        let (qkv, cache) = (vec![0.0; shape.row()], vec![f16::ZERO; shape.cache_values()]);
-        let mut out = vec![0.0; shape.heads * shape.head_dim];
-        assert!(attend(&kernels, &shape, 0, Sight::Before, &qkv, Cache::Halves(&cache), &mut out).is_err());
+        let (qkv, mut cache) = (vec![0.0; shape.row()], vec![f16::ZERO; shape.cache_values()]);
+        let room = shape.heads * shape.head_dim;
+        assert!(!attend(&shape, 0, before, &qkv, CacheMut::Halves(&mut cache), room));
     }
+    let cache = Cache::Halves(&halves);
     assert!(copy_cache(&shape, cache, CacheMut::Halves(&mut [f16::ZERO; 480]), 1).is_err());
     assert!(copy_cache(&shape, cache, CacheMut::Bytes(&mut [0; 640]), 1).is_err());
     let mut copy = halves;

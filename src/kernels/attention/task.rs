@@ -1,10 +1,11 @@
-//! One task of an attention: the query heads of one key-value head, for some tokens and some positions.
+//! One task of an attention: the query heads of one key-value head, for some tokens and some parts of the positions.
 
 use std::ops::Range;
 
 use half::f16;
 
-use super::Sight;
+use super::{Sight, part_of, part_start};
+use crate::kernels::elementwise::{Angles, rotate};
 use crate::kernels::isa::{Isa, LANES};
 
 /// Positions of a tile, as many as [`Sight::window`] tells.
@@ -12,25 +13,27 @@ pub const TILE: usize = 64;
 /// Rows from which keys and values are turned into f32 once instead of in every product.
 const WIDEN: usize = 8;
 
-/// The scratch of a task, in values: queries, keys or values, scores, results, maxima and sums.
+/// The scratch of a task, in values: queries, keys or values, scores, results, maxima and sums of a part and of all.
 pub fn scratch_values(rows: usize, head_dim: usize) -> usize {
-    rows * head_dim + head_dim * TILE + rows * TILE + rows * head_dim + 2 * rows
+    rows * head_dim + head_dim * TILE + rows * TILE + rows * head_dim + 4 * rows
 }
 
-/// One task: the heads of one key-value head, some tokens, some positions.
+/// One task: the heads of one key-value head, some tokens, some parts of the positions.
 pub struct AttentionTask<'a> {
     /// The first token's first head.
     pub q: *const f32,
     /// Values from one token to the next in `q`.
     pub q_stride: usize,
+    /// By which the queries are rotated.
+    pub angles: Angles<'a>,
     /// The key-value head's first position.
     pub cache: HeadCache,
     /// The first token's first head.
     pub out: *mut f32,
     /// Values from one token to the next in `out`.
     pub out_stride: usize,
-    /// Instead of `out`, for every row: maximum, sum, and the values not yet divided by it.
-    pub part: Option<*mut f32>,
+    /// Instead of `out`, for every part and row: maximum, sum, and the values not yet divided by it.
+    pub parts: Option<*mut f32>,
     /// Query heads.
     pub group: usize,
     pub tokens: usize,
@@ -38,7 +41,7 @@ pub struct AttentionTask<'a> {
     /// The first token's position.
     pub start: usize,
     pub sight: Sight<'a>,
-    /// Those to attend to; the first is a multiple of [`TILE`].
+    /// Those to attend to; the first begins a part.
     pub positions: Range<usize>,
 }
 
@@ -46,15 +49,15 @@ pub struct AttentionTask<'a> {
 #[derive(Clone, Copy)]
 pub enum HeadCache {
     Halves {
-        keys: *const f16,
-        values: *const f16,
+        keys: *mut f16,
+        values: *mut f16,
     },
     /// With a factor for each position's key and value.
     Bytes {
-        keys: *const i8,
-        values: *const i8,
-        key_scales: *const f32,
-        value_scales: *const f32,
+        keys: *mut i8,
+        values: *mut i8,
+        key_scales: *mut f32,
+        value_scales: *mut f32,
     },
 }
 
@@ -70,7 +73,8 @@ pub unsafe fn attend_task<I: Isa>(task: &AttentionTask, scratch: &mut [f32]) {
         match task.cache {
             HeadCache::Halves { keys, values } => attend::<I, f16>(task, keys, values, None, scratch),
             HeadCache::Bytes { keys, values, key_scales, value_scales } => {
-                attend::<I, i8>(task, keys, values, Some((key_scales, value_scales)), scratch);
+                let scales = Some((key_scales.cast_const(), value_scales.cast_const()));
+                attend::<I, i8>(task, keys, values, scales, scratch);
             }
         }
     }
@@ -93,99 +97,197 @@ unsafe fn attend<I: Isa, E: Element>(
     let (scores, rest) = rest.split_at_mut(rows * TILE);
     let (results, rest) = rest.split_at_mut(rows * head_dim);
     let (maxima, rest) = rest.split_at_mut(rows);
-    let sums = &mut rest[..rows];
-    results.fill(0.0);
-    maxima.fill(f32::NEG_INFINITY);
-    sums.fill(0.0);
+    let (sums, rest) = rest.split_at_mut(rows);
+    let (all_maxima, rest) = rest.split_at_mut(rows);
+    let all_sums = &mut rest[..rows];
+    all_maxima.fill(f32::NEG_INFINITY);
+    all_sums.fill(0.0);
 
     // SAFETY: the caller's promise; the slices above have the lengths that the loops below assume.
     unsafe {
         let scale = I::splat(1.0 / (head_dim as f32).sqrt());
         for token in 0..tokens {
             let source = task.q.add(token * task.q_stride);
-            let target = queries[token * group * head_dim..].as_mut_ptr();
+            let heads = &mut queries[token * group * head_dim..][..group * head_dim];
             for i in (0..group * head_dim).step_by(LANES) {
-                I::store(target.add(i), I::mul(I::load(source.add(i)), scale));
+                I::store(heads.as_mut_ptr().add(i), I::mul(I::load(source.add(i)), scale));
             }
+            rotate(heads, task.angles.of_tokens(token..token + 1, head_dim));
         }
-        for first in task.positions.clone().step_by(TILE) {
-            let positions = (task.positions.end - first).min(TILE);
-            let width = positions.next_multiple_of(LANES);
-            // Sixteen positions are a vector of columns; their keys lie together.
-            let product = Product {
-                inner: head_dim,
-                left_stride: head_dim,
-                right_stride: LANES,
-                right_column: head_dim * LANES,
-                out_stride: TILE,
-                ahead: TILE * head_dim,
-            };
-            let (left, out) = (queries.as_ptr(), scores.as_mut_ptr());
-            let keys = keys.add(first * head_dim);
-            if rows < WIDEN {
-                if first == task.positions.start {
-                    prefetch::<I, E>(values.add(first * head_dim), positions * head_dim);
+        let mut part = part_of(task.positions.start);
+        while part_start(part) < task.positions.end {
+            let positions = part_start(part)..part_start(part + 1).min(task.positions.end);
+            results.fill(0.0);
+            maxima.fill(f32::NEG_INFINITY);
+            sums.fill(0.0);
+            for first in positions.clone().step_by(TILE) {
+                let count = (positions.end - first).min(TILE);
+                let width = count.next_multiple_of(LANES);
+                // Sixteen positions are a vector of columns; their keys lie together.
+                let product = Product {
+                    inner: head_dim,
+                    left_stride: head_dim,
+                    right_stride: LANES,
+                    right_column: head_dim * LANES,
+                    out_stride: TILE,
+                    ahead: TILE * head_dim,
+                };
+                let (left, out) = (queries.as_ptr(), scores.as_mut_ptr());
+                let keys = keys.add(first * head_dim);
+                if rows < WIDEN {
+                    multiply_panel::<I, E, false>(&product, rows, width, left, keys, out);
+                } else {
+                    widen::<I, E>(keys, &mut wide[..width * head_dim]);
+                    multiply_panel::<I, f32, false>(&product, rows, width, left, wide.as_ptr(), out);
                 }
-                multiply_panel::<I, E, false>(&product, rows, width, left, keys, out);
-            } else {
-                widen::<I, E>(keys, &mut wide[..width * head_dim]);
-                multiply_panel::<I, f32, false>(&product, rows, width, left, wide.as_ptr(), out);
+                for row in 0..rows {
+                    let seen = task.sight.window(task.start, row / group, first);
+                    let scores = &mut scores[row * TILE..][..width];
+                    if let Some((key_scales, _)) = scales {
+                        scale_each::<I>(scores, key_scales.add(first));
+                    }
+                    if seen == 0 {
+                        scores.fill(0.0);
+                        continue;
+                    }
+                    let (maximum, sum) = soften::<I>(scores, seen, maxima[row]);
+                    if maximum > maxima[row] && sums[row] > 0.0 {
+                        let factor = (maxima[row] - maximum).exp();
+                        sums[row] *= factor;
+                        scale_row::<I>(&mut results[row * head_dim..][..head_dim], factor);
+                    }
+                    maxima[row] = maximum;
+                    sums[row] += sum;
+                    if let Some((_, value_scales)) = scales {
+                        scale_each::<I>(scores, value_scales.add(first));
+                    }
+                }
+                let product = Product {
+                    inner: count,
+                    left_stride: TILE,
+                    right_stride: head_dim,
+                    right_column: LANES,
+                    out_stride: head_dim,
+                    ahead: TILE * head_dim,
+                };
+                let (left, out) = (scores.as_ptr(), results.as_mut_ptr());
+                let values = values.add(first * head_dim);
+                if rows < WIDEN {
+                    multiply_panel::<I, E, true>(&product, rows, head_dim, left, values, out);
+                } else {
+                    widen::<I, E>(values, &mut wide[..count * head_dim]);
+                    multiply_panel::<I, f32, true>(&product, rows, head_dim, left, wide.as_ptr(), out);
+                }
             }
             for row in 0..rows {
-                let seen = task.sight.window(task.start, row / group, first);
-                let scores = &mut scores[row * TILE..][..width];
-                if let Some((key_scales, _)) = scales {
-                    scale_each::<I>(scores, key_scales.add(first));
-                }
-                if seen == 0 {
-                    scores.fill(0.0);
-                    continue;
-                }
-                let (maximum, sum) = soften::<I>(scores, seen, maxima[row]);
-                if maximum > maxima[row] {
-                    let factor = (maxima[row] - maximum).exp();
-                    sums[row] *= factor;
-                    scale_row::<I>(&mut results[row * head_dim..][..head_dim], factor);
-                }
-                maxima[row] = maximum;
-                sums[row] += sum;
-                if let Some((_, value_scales)) = scales {
-                    scale_each::<I>(scores, value_scales.add(first));
+                let result = &results[row * head_dim..][..head_dim];
+                match task.parts {
+                    Some(parts) => {
+                        let index = part - part_of(task.positions.start);
+                        let to = parts.add((index * rows + row) * (head_dim + 2));
+                        to.write(maxima[row]);
+                        to.add(1).write(sums[row]);
+                        std::ptr::copy_nonoverlapping(result.as_ptr(), to.add(2), head_dim);
+                    }
+                    None => {
+                        let mut all = Softened { maximum: all_maxima[row], sum: all_sums[row] };
+                        let part = Softened { maximum: maxima[row], sum: sums[row] };
+                        all.add::<I>(part, result.as_ptr(), task.out_row(row), head_dim);
+                        (all_maxima[row], all_sums[row]) = (all.maximum, all.sum);
+                    }
                 }
             }
-            let product = Product {
-                inner: positions,
-                left_stride: TILE,
-                right_stride: head_dim,
-                right_column: LANES,
-                out_stride: head_dim,
-                ahead: TILE * head_dim,
-            };
-            let (left, out) = (scores.as_ptr(), results.as_mut_ptr());
-            let values = values.add(first * head_dim);
-            if rows < WIDEN {
-                multiply_panel::<I, E, true>(&product, rows, head_dim, left, values, out);
-            } else {
-                widen::<I, E>(values, &mut wide[..positions * head_dim]);
-                multiply_panel::<I, f32, true>(&product, rows, head_dim, left, wide.as_ptr(), out);
+            part += 1;
+        }
+        if task.parts.is_none() {
+            for row in 0..rows {
+                let out = std::slice::from_raw_parts_mut(task.out_row(row), head_dim);
+                scale_row::<I>(out, 1.0 / all_sums[row]);
             }
         }
-        for row in 0..rows {
-            let result = &mut results[row * head_dim..][..head_dim];
-            let out = match task.part {
-                Some(part) => {
-                    let part = part.add(row * (head_dim + 2));
-                    part.write(maxima[row]);
-                    part.add(1).write(sums[row]);
-                    part.add(2)
-                }
-                None => {
-                    scale_row::<I>(result, 1.0 / sums[row]);
-                    task.out.add(row / group * task.out_stride + row % group * head_dim)
-                }
-            };
-            std::ptr::copy_nonoverlapping(result.as_ptr(), out, head_dim);
+    }
+}
+
+/// Adds up the parts that tasks have written, `[count][rows]` as [`AttentionTask::parts`] says, and writes the results of
+/// a head.
+///
+/// # Safety
+/// As [`attend_task`].
+#[inline(always)]
+pub unsafe fn join_parts<I: Isa>(task: &AttentionTask, parts: *const f32, count: usize) {
+    let &AttentionTask { group, tokens, head_dim, .. } = task;
+    let rows = group * tokens;
+    for row in 0..rows {
+        let mut all = Softened { maximum: f32::NEG_INFINITY, sum: 0.0 };
+        // SAFETY: the caller's promise.
+        unsafe {
+            let out = task.out_row(row);
+            for part in 0..count {
+                let from = parts.add((part * rows + row) * (head_dim + 2));
+                let part = Softened { maximum: from.read(), sum: from.add(1).read() };
+                all.add::<I>(part, from.add(2), out, head_dim);
+            }
+            scale_row::<I>(std::slice::from_raw_parts_mut(out, head_dim), 1.0 / all.sum);
         }
+    }
+}
+
+/// What a row's values, not yet divided by their weights' sum, are weighted with.
+#[derive(Clone, Copy)]
+struct Softened {
+    /// The largest score.
+    maximum: f32,
+    /// Of e^(score − maximum).
+    sum: f32,
+}
+
+impl Softened {
+    /// Adds a part with its `values` to `all`, which holds nothing before the first part that a row sees something of.
+    ///
+    /// # Safety
+    /// The level must be available; both hold `head_dim` values, a multiple of sixteen.
+    #[inline(always)]
+    unsafe fn add<I: Isa>(&mut self, part: Softened, values: *const f32, all: *mut f32, head_dim: usize) {
+        if part.sum == 0.0 {
+            return;
+        }
+        if self.sum == 0.0 {
+            *self = part;
+            // SAFETY: the caller's promise.
+            return unsafe { std::ptr::copy_nonoverlapping(values, all, head_dim) };
+        }
+        // One of the two is 1.
+        let mut factor = [0.0; LANES];
+        // SAFETY: the caller's promise.
+        unsafe {
+            let distance = I::splat(-(self.maximum - part.maximum).abs());
+            I::store(factor.as_mut_ptr(), I::exp(distance));
+        }
+        let (before, weight) = match self.maximum < part.maximum {
+            true => (factor[0], 1.0),
+            false => (1.0, factor[0]),
+        };
+        let maximum = self.maximum.max(part.maximum);
+        *self = Softened { maximum, sum: self.sum * before + part.sum * weight };
+        for i in (0..head_dim).step_by(LANES) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let old = I::mul(I::load(all.add(i)), I::splat(before));
+                I::store(all.add(i), I::fma(I::load(values.add(i)), I::splat(weight), old));
+            }
+        }
+    }
+}
+
+impl AttentionTask<'_> {
+    /// Where the result of a row belongs.
+    ///
+    /// # Safety
+    /// There must be such a row.
+    #[inline(always)]
+    unsafe fn out_row(&self, row: usize) -> *mut f32 {
+        // SAFETY: the caller's promise.
+        unsafe { self.out.add(row / self.group * self.out_stride + row % self.group * self.head_dim) }
     }
 }
 
@@ -256,18 +358,6 @@ unsafe fn scale_each<I: Isa>(row: &mut [f32], factors: *const f32) {
         unsafe {
             I::store(part.as_mut_ptr(), I::mul(I::load(part.as_ptr()), I::load(factors.add(index * LANES))))
         };
-    }
-}
-
-/// Asks for elements that are read soon.
-///
-/// # Safety
-/// The level must be available.
-#[inline(always)]
-unsafe fn prefetch<I: Isa, E: Element>(start: *const E, count: usize) {
-    for offset in (0..count).step_by(64 / size_of::<E>()) {
-        // SAFETY: the caller's promise; the address need not be valid.
-        unsafe { I::prefetch(start.wrapping_add(offset).cast()) };
     }
 }
 

@@ -1,15 +1,19 @@
 //! The steps of a layer as candle custom operations that call our kernels on slices, in place.
 
-use candle_core::{CpuStorage, Device, Error, InplaceOp2, InplaceOp3, Layout, Result, Storage, Tensor};
+use std::cell::Cell;
+
+use candle_core::{
+    CpuStorage, Device, Error, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Result, Storage, Tensor,
+};
 use half::f16;
 use half::vec::HalfBitsVecExt;
 
-use crate::kernels::{self, AttentionShape, Cache, CacheMut, Input, Kernels, PackedMatrix};
+use crate::kernels::{self, Angles, AttentionShape, Cache, CacheMut, Input, Kernels, PackedMatrix};
 use crate::model::KvKind;
 use crate::model::linear::Linear;
-use crate::model::ops::{Heads, LayerCache, Norm, Place};
+use crate::model::ops::{self, Heads, LayerCache, Norm, Place};
 
-/// One tensor, laid out as [`kernels::store`] says.
+/// One tensor, laid out as [`kernels::attend`] wants it.
 pub fn new_cache(heads: Heads, capacity: usize, kind: KvKind) -> Result<Vec<Tensor>> {
     let shape = attention_shape(heads, capacity);
     // Whole numbers come zeroed from the system, their pages untouched; `Tensor::zeros` would write each f16.
@@ -52,10 +56,7 @@ pub fn attend(
     heads: Heads,
 ) -> Result<Tensor> {
     let out = room.narrow(0, 0, qkv.dims2()?.0)?;
-    let attention = Attention { kernels, place, heads };
-    qkv.inplace_op3(&place.angles.cos, &place.angles.sin, &attention)?;
-    cache.inplace_op2(qkv, &attention)?;
-    out.inplace_op3(qkv, cache, &Attend(attention))?;
+    cache.inplace_op2(qkv, &Attend { kernels, place, heads, out: &out })?;
     Ok(out)
 }
 
@@ -102,14 +103,11 @@ fn with_scores(
     out: &mut Vec<f32>,
     multiply: impl FnOnce(Input, &mut [f32]) -> anyhow::Result<()>,
 ) -> Result<()> {
-    let ((x, x_layout), (weight, weight_layout)) = (x.storage_and_layout(), norm.weight.storage_and_layout());
-    let (Storage::Cpu(x), Storage::Cpu(weight)) = (&*x, &*weight) else {
-        candle_core::bail!("the tensor is not on the CPU")
-    };
-    let values = floats(x, x_layout)?;
-    let norm = kernels::Norm { weight: floats(weight, weight_layout)?, epsilon: norm.epsilon };
-    out.resize(values.len() / head.cols() * head.rows(), 0.0);
-    multiply(Input { values, norm: Some(norm) }, out).map_err(Error::wrap)
+    with_floats([x, &norm.weight], |[values, weight]| {
+        let norm = kernels::Norm { weight, epsilon: norm.epsilon };
+        out.resize(values.len() / head.cols() * head.rows(), 0.0);
+        multiply(Input { values, norm: Some(norm) }, out).map_err(Error::wrap)
+    })
 }
 
 fn packed(linear: &Linear) -> Result<&PackedMatrix> {
@@ -173,68 +171,47 @@ impl InplaceOp2 for AddProduct<'_> {
     }
 }
 
-struct Attention<'a> {
+/// Rotates, stores keys and values in the cache and attends to it: changes both the cache and `out`, of which candle hands
+/// over one, so the other is asked for inside.
+struct Attend<'a> {
     kernels: &'a Kernels,
     place: &'a Place<'a>,
     heads: Heads,
+    out: &'a Tensor,
 }
 
-/// Rotates queries and keys.
-impl InplaceOp3 for Attention<'_> {
-    fn name(&self) -> &'static str {
-        "rope"
-    }
-
-    fn cpu_fwd(
-        &self,
-        qkv: &mut CpuStorage,
-        ql: &Layout,
-        cos: &CpuStorage,
-        cl: &Layout,
-        sin: &CpuStorage,
-        sl: &Layout,
-    ) -> Result<()> {
-        let Heads { query, kv, dim } = self.heads;
-        let (cos, sin) = (floats(cos, cl)?, floats(sin, sl)?);
-        let qkv = floats_mut(qkv, ql)?;
-        kernels::rope(self.kernels, qkv, self.heads.row(), query + kv, dim, cos, sin, self.place.angles.style)
-            .map_err(Error::wrap)
-    }
-}
-
-/// Stores keys and values.
-impl InplaceOp2 for Attention<'_> {
-    fn name(&self) -> &'static str {
-        "kv-store"
-    }
-
-    fn cpu_fwd(&self, cache: &mut CpuStorage, cl: &Layout, qkv: &CpuStorage, ql: &Layout) -> Result<()> {
-        let shape = attention_shape(self.heads, cl.shape().dims4()?.2);
-        kernels::store(self.kernels, &shape, self.place.start, floats(qkv, ql)?, cached_mut(cache)?)
-            .map_err(Error::wrap)
-    }
-}
-
-struct Attend<'a>(Attention<'a>);
-
-impl InplaceOp3 for Attend<'_> {
+impl InplaceOp2 for Attend<'_> {
     fn name(&self) -> &'static str {
         "attend"
     }
 
-    fn cpu_fwd(
-        &self,
-        out: &mut CpuStorage,
-        ol: &Layout,
-        qkv: &CpuStorage,
-        ql: &Layout,
-        cache: &CpuStorage,
-        cl: &Layout,
-    ) -> Result<()> {
-        let Attention { kernels, place, heads } = self.0;
+    fn cpu_fwd(&self, cache: &mut CpuStorage, cl: &Layout, qkv: &CpuStorage, ql: &Layout) -> Result<()> {
+        let &Attend { kernels, place, heads, out } = self;
         let shape = attention_shape(heads, cl.shape().dims4()?.2);
-        let (qkv, cache, out) = (floats(qkv, ql)?, cached(cache)?, floats_mut(out, ol)?);
-        kernels::attend(kernels, &shape, place.start, place.sight, qkv, cache, out).map_err(Error::wrap)
+        let qkv = floats(qkv, ql)?;
+        let ops::Angles { cos, sin, style } = &place.angles;
+        with_floats([cos, sin], |[cos, sin]| {
+            let angles = Angles { cos, sin, style: *style };
+            let place = kernels::Place { start: place.start, angles, sight: place.sight };
+            let cache = Cell::new(Some(cached_mut(cache)?));
+            out.inplace_op1(&Change(|out: &mut [f32]| match cache.take() {
+                Some(cache) => kernels::attend(kernels, &shape, &place, qkv, cache, out).map_err(Error::wrap),
+                None => candle_core::bail!("an operation ran twice"),
+            }))
+        })
+    }
+}
+
+/// Lends the values of one tensor.
+struct Change<F>(F);
+
+impl<F: Fn(&mut [f32]) -> Result<()>> InplaceOp1 for Change<F> {
+    fn name(&self) -> &'static str {
+        "change"
+    }
+
+    fn cpu_fwd(&self, values: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        self.0(floats_mut(values, layout)?)
     }
 }
 
@@ -251,6 +228,17 @@ impl InplaceOp2 for CopyCache {
     fn cpu_fwd(&self, to: &mut CpuStorage, tl: &Layout, from: &CpuStorage, _: &Layout) -> Result<()> {
         let shape = attention_shape(self.heads, tl.shape().dims4()?.2);
         kernels::copy_cache(&shape, cached(from)?, cached_mut(to)?, self.length).map_err(Error::wrap)
+    }
+}
+
+/// Lends the values of two tensors.
+fn with_floats<R>(tensors: [&Tensor; 2], f: impl FnOnce([&[f32]; 2]) -> Result<R>) -> Result<R> {
+    let [(first, first_layout), (second, second_layout)] = tensors.map(Tensor::storage_and_layout);
+    match (&*first, &*second) {
+        (Storage::Cpu(first), Storage::Cpu(second)) => {
+            f([floats(first, first_layout)?, floats(second, second_layout)?])
+        }
+        _ => candle_core::bail!("the tensor is not on the CPU"),
     }
 }
 
