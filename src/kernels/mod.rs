@@ -146,6 +146,14 @@ struct SharedPointer<T>(*mut T);
 // SAFETY: a pointer is only an address; whoever dereferences it answers for the access.
 unsafe impl<T> Sync for SharedPointer<T> {}
 
+impl<T> Clone for SharedPointer<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for SharedPointer<T> {}
+
 impl<T> SharedPointer<T> {
     fn get(&self) -> *mut T {
         self.0

@@ -101,6 +101,7 @@ enum Purpose {
 }
 
 /// A product whose shapes fit.
+#[derive(Clone, Copy)]
 struct Product<'a> {
     kernels: &'a Kernels,
     matrices: &'a [&'a PackedMatrix],
@@ -156,7 +157,7 @@ impl<'a> Product<'a> {
         let mut scratch = self.kernels.scratch();
         let (areas, room) = self.areas();
         let cols = self.matrices[0].cols;
-        let at = |start: *mut u8| Activations { start: SharedPointer(start), areas, cols };
+        let at = move |start: *mut u8| Activations { start: SharedPointer(start), areas, cols };
         let region = new_region();
         let shared = (self.tokens > TOKENS_ROUNDED_BY_EACH).then(|| {
             scratch.activations.grow(room);
@@ -164,25 +165,27 @@ impl<'a> Product<'a> {
             self.kernels.pool.run(self.tiling.tiles, &|tile| self.round_tile(tile, &activations));
             activations
         });
-        self.kernels.pool.run(token_blocks * shares.len(), &|task| {
+        // By value: what a task needs comes from the caller's core in few transfers that need not wait for each other.
+        let product = *self;
+        self.kernels.pool.run(token_blocks * shares.len(), &move |task| {
             let (block, share) = (task / shares.len(), task % shares.len());
             let own;
             let activations = match &shared {
                 Some(shared) => shared,
                 None => {
-                    self.ask_for(purpose, shares.get(share).start);
+                    product.ask_for(purpose, shares.get(share).start);
                     let start = thread_activations(region, room, |start| {
-                        (0..self.tiling.tiles).for_each(|tile| self.round_tile(tile, &at(start)));
+                        (0..product.tiling.tiles).for_each(|tile| product.round_tile(tile, &at(start)));
                     });
                     own = at(start);
                     &own
                 }
             };
-            let tiles =
-                self.tiling.tiles * block / token_blocks..self.tiling.tiles * (block + 1) / token_blocks;
+            let tiles = product.tiling.tiles * block / token_blocks
+                ..product.tiling.tiles * (block + 1) / token_blocks;
             for pass in shares.get(share) {
                 // SAFETY: the level is available; tasks differ in their tokens or in their rows.
-                unsafe { self.multiply_pass(purpose, pass, tiles.clone(), activations) };
+                unsafe { product.multiply_pass(purpose, pass, tiles.clone(), activations) };
             }
         });
         Ok(())
