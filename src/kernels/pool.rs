@@ -4,7 +4,7 @@
 //! One 64-bit ticket holds the number of tasks and the next task to take. Taking a task is one `fetch_add`; whoever
 //! gets a number below the count owns that task, and the region cannot end before the task is done, so the closure
 //! outlives every call. Threads that come late find no task left and never delay the region. Where the closure is
-//! stands beside the ticket: a cache line takes up to a fifth of a microsecond from one core to another.
+//! stands beside the ticket, because every cache line that has to come from another core delays the start.
 //!
 //! Idle threads spin for some tens of microseconds (the gap between two operations of a forward pass), then offer
 //! their core to others, then sleep until a region wakes them.

@@ -256,13 +256,13 @@ impl Softened {
             // SAFETY: the caller's promise.
             return unsafe { std::ptr::copy_nonoverlapping(values, all, head_dim) };
         }
-        // One of the two is 1.
         let mut factor = [0.0; LANES];
         // SAFETY: the caller's promise.
         unsafe {
             let distance = I::splat(-(self.maximum - part.maximum).abs());
             I::store(factor.as_mut_ptr(), I::exp(distance));
         }
+        // One of the two is 1.
         let (before, weight) = match self.maximum < part.maximum {
             true => (factor[0], 1.0),
             false => (1.0, factor[0]),
