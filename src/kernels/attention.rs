@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Result, bail, ensure};
 use half::f16;
 
+use super::division::Homes;
 use super::elementwise::Angles;
 use super::isa::LANES;
 use super::scratch::{Scratch, with_thread_scratch};
@@ -283,13 +284,14 @@ pub fn attend(
     let out_width = heads * head_dim;
     ensure!(out.len() == tokens * out_width, "{tokens} tokens got room for {} values", out.len());
 
-    let plan = Plan::new(shape, tokens, start, kernels.threads());
+    let homes = Homes::new(tokens, kernels.routines.tile_tokens, kernels.threads());
+    let plan = Plan::new(shape, start, homes, kernels.threads());
     let group = plan.group;
     let part_values = |rows: usize| rows * (head_dim + 2);
     let mut scratch = kernels.scratch();
     let Scratch { parts, unfinished, .. } = &mut *scratch;
     if plan.is_split() {
-        let wanted = plan.heads() * plan.parts * part_values(plan.rows());
+        let wanted = plan.heads() * plan.parts * part_values(plan.rows);
         if parts.len() < wanted {
             parts.resize(wanted, 0.0);
         }
@@ -317,10 +319,20 @@ pub fn attend(
     // Keys and values that only one task reads are stored there; the others must be there before.
     let is_stored = plan.blocks > 1;
     if is_stored {
-        kernels.pool.run(kv_heads, &|kv_head| store(kv_head, 0..tokens));
+        match homes.count {
+            1 => kernels.pool.run(kv_heads, &|kv_head| store(kv_head, 0..tokens)),
+            count => kernels.pool.run_at_home(count, homes.parts_each(), &|part| {
+                for tokens in homes.tokens_of(part) {
+                    (0..kv_heads).for_each(|kv_head| store(kv_head, tokens.clone()));
+                }
+            }),
+        }
     }
-    kernels.pool.run(plan.tasks(), &|index| {
+    kernels.pool.run_at_home(homes.count, plan.tasks() / homes.count, &|index| {
         let Share { kv_head, head, tokens, parts: range } = plan.share(index);
+        if tokens.is_empty() {
+            return; // fewer than blocks
+        }
         let end = start + tokens.end;
         // Of a block's last parts only those are there that its tokens see.
         let positions = part_start(range.start)..part_start(range.end).min(end);
@@ -332,7 +344,7 @@ pub fn attend(
         // positions end at `capacity` or before. Tasks differ in their heads, their tokens or their parts; who finishes
         // a head last has all parts of it before it.
         unsafe {
-            let all_parts = parts.get().wrapping_add(head * plan.parts * part_values(plan.rows()));
+            let all_parts = parts.get().wrapping_add(head * plan.parts * part_values(plan.rows));
             let task = AttentionTask {
                 q: qkv.as_ptr().add(tokens.start * shape.row() + first_head),
                 q_stride: shape.row(),
@@ -350,7 +362,7 @@ pub fn attend(
                 sight: sight.of_tokens(tokens),
                 positions,
             };
-            with_thread_scratch(scratch_values(plan.rows(), head_dim), |scratch| {
+            with_thread_scratch(scratch_values(plan.rows, head_dim), |scratch| {
                 (kernels.routines.attend)(&task, scratch);
             });
             if plan.is_split() && unfinished[head].fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -378,10 +390,14 @@ fn part_of(position: usize) -> usize {
 struct Plan {
     group: usize,
     kv_heads: usize,
-    tokens: usize,
     start: usize,
-    tokens_per_block: usize,
+    homes: Homes,
+    /// Blocks of tokens in a run of such that follow each other and are at home in one place.
+    blocks_each: usize,
+    /// Blocks of all runs.
     blocks: usize,
+    /// Query heads of the largest block's tokens.
+    rows: usize,
     /// Parts that the positions are divided into.
     parts: usize,
     parts_per_chunk: usize,
@@ -397,18 +413,31 @@ struct Share {
 }
 
 impl Plan {
-    fn new(shape: &AttentionShape, tokens: usize, start: usize, threads: usize) -> Self {
+    fn new(shape: &AttentionShape, start: usize, homes: Homes, threads: usize) -> Self {
         let &AttentionShape { heads, kv_heads, .. } = shape;
-        let group = heads / kv_heads;
-        let tokens_per_block = (ROWS / group).clamp(1, tokens);
-        let blocks = tokens.div_ceil(tokens_per_block);
+        let (group, tokens) = (heads / kv_heads, homes.tiling.tokens());
+        let runs = if homes.count > 1 { 2 * homes.parts } else { 1 };
+        let blocks_each = tokens.div_ceil(runs).div_ceil((ROWS / group).max(1));
+        let blocks = runs * blocks_each;
         let parts = part_of(start + tokens - 1) + 1;
         let parts_per_chunk = (blocks * kv_heads * parts / (TASKS * threads)).clamp(1, parts);
-        Plan { group, kv_heads, tokens, start, tokens_per_block, blocks, parts, parts_per_chunk }
+        let mut plan =
+            Plan { group, kv_heads, start, homes, blocks_each, blocks, rows: 0, parts, parts_per_chunk };
+        let largest = (0..blocks).map(|block| plan.tokens_of(block).len()).max();
+        plan.rows = group * largest.unwrap_or_default();
+        plan
     }
 
-    fn rows(&self) -> usize {
-        self.group * self.tokens_per_block
+    /// The tokens of a block. Of those that are at home in one place the last come first: they have most positions to see, and
+    /// so the threads end together.
+    fn tokens_of(&self, block: usize) -> Range<usize> {
+        let (run, block) = (block / self.blocks_each, block % self.blocks_each);
+        let all = match self.homes.count {
+            1 => 0..self.homes.tiling.tokens(),
+            _ => self.homes.tokens_of(run / 2).nth(run % 2).unwrap_or_default(),
+        };
+        let bound = |block| all.start + all.len() * (self.blocks_each - block) / self.blocks_each;
+        bound(block + 1)..bound(block)
     }
 
     fn chunks(&self) -> usize {
@@ -431,15 +460,12 @@ impl Plan {
 
     fn share(&self, index: usize) -> Share {
         let (kv_head, rest) = (index % self.kv_heads, index / self.kv_heads);
-        let (chunk, rest) = (rest % self.chunks(), rest / self.chunks());
-        // The last tokens have most positions to see: they come first, so that the threads end together.
-        let block = self.blocks - 1 - rest;
-        let first = block * self.tokens_per_block;
+        let (chunk, block) = (rest % self.chunks(), rest / self.chunks());
         let first_part = chunk * self.parts_per_chunk;
         Share {
             kv_head,
             head: block * self.kv_heads + kv_head,
-            tokens: first..(first + self.tokens_per_block).min(self.tokens),
+            tokens: self.tokens_of(block),
             parts: first_part..(first_part + self.parts_per_chunk).min(self.parts),
         }
     }

@@ -10,6 +10,7 @@
 mod aligned;
 mod attention;
 mod checksum;
+mod division;
 mod elementwise;
 mod formats;
 mod level;

@@ -1,14 +1,14 @@
 //! Products of packed matrices with a batch of tokens: several matrices in one region, gated, or added to a residual.
 //!
 //! ```text
-//! for each token:                  normalise, if asked for; round to 8 bits with a scale per 32
-//! for each block of tokens:        as many as stay in the second-level cache
+//! for each part of the tokens:     as many as stay in the second-level cache; with many tokens, each has a home
+//!     for each of its tokens:      normalise, if asked for; round to 8 bits with a scale per 32
 //!     for each pass of rows:       one or two groups of sixteen, of one matrix after the other
 //!         for each tile of tokens: out = start + weights · activations                               (see tile.rs)
 //! ```
 //!
-//! Few tokens are rounded by every thread for itself, while the first weights of its share are on their way; many are
-//! divided among the threads in a region of their own.
+//! Few tokens are rounded by every thread for itself, while the first weights of its share are on their way; more, in a region
+//! of their own; and many, which are at home with the threads (see `division.rs`), by the first who multiplies them.
 //!
 //! Passes are the tasks' currency. The first tasks take large shares and the last ones small, so that there are few to
 //! take and the threads still end together.
@@ -16,21 +16,20 @@
 mod weights;
 
 use std::mem::MaybeUninit;
-use std::ops::Range;
 use std::slice;
 
 use anyhow::{Result, ensure};
 
+use super::division::{Homes, Shares};
 use super::isa::LANES;
 use super::layout::Encoding;
 use super::matrix::PackedMatrix;
-use super::scratch::{new_region, thread_activations, with_thread_scratch, with_thread_weights};
+use super::pool::Preparation;
+use super::scratch::{Scratch, new_region, thread_activations, with_thread_scratch, with_thread_weights};
 use super::tile::{MAX_GROUPS, MAX_TOKENS, Tile};
 use super::{Kernels, SharedPointer};
 use weights::Weights;
 
-/// Tokens whose activations stay in the second-level cache while the rows go by.
-const TOKENS_PER_BLOCK: usize = 128;
 /// Tokens up to which every thread rounds them for itself.
 const TOKENS_ROUNDED_BY_EACH: usize = 4;
 /// Bytes of weights that are asked for before that.
@@ -106,11 +105,10 @@ struct Product<'a> {
     kernels: &'a Kernels,
     matrices: &'a [&'a PackedMatrix],
     x: Input<'a>,
-    tokens: usize,
     out: SharedPointer<f32>,
     /// Values from one token to the next in `out`.
     out_width: usize,
-    tiling: Tiling,
+    homes: Homes,
     /// Groups of rows in a pass.
     groups: usize,
     /// See [`Tile::ahead`].
@@ -137,58 +135,83 @@ impl<'a> Product<'a> {
         );
         let norm = x.norm.map_or(cols, |norm| norm.weight.len());
         ensure!(norm == cols, "a norm of {norm} values for rows of {cols}");
-        let tiling = Tiling::new(tokens, kernels.routines.tile_tokens);
+        let homes = Homes::new(tokens, kernels.routines.tile_tokens, kernels.threads());
         // A second group saves loads of activations; where there are few, one stream of weights is easier to foresee.
-        let groups = if tiling.tiles <= 3 { 1 } else { kernels.routines.wide_groups };
+        let groups = if homes.tiling.tiles <= 3 { 1 } else { kernels.routines.wide_groups };
         // Two streams are left to the CPU's own foresight.
         let ahead = if groups == 1 { kernels.bytes_ahead[usize::from(tokens > 1)] } else { 0 };
         let out = SharedPointer(out.as_mut_ptr());
-        Ok(Product { kernels, matrices, x, tokens, out, out_width, tiling, groups, ahead })
+        Ok(Product { kernels, matrices, x, out, out_width, homes, groups, ahead })
     }
 
     fn run(&self, purpose: Purpose) -> Result<()> {
-        let threads = self.kernels.threads();
-        // In a gated product a pass is over the rows of both matrices.
-        let counted = if purpose == Purpose::Gate { &self.matrices[..1] } else { self.matrices };
-        let passes: usize = counted.iter().map(|matrix| self.passes(matrix)).sum();
-        let token_blocks = self.tokens.div_ceil(TOKENS_PER_BLOCK);
-        let shares = Shares { count: passes, threads, is_long: self.tokens > TOKENS_ROUNDED_BY_EACH };
-
+        let (homes, shares) = (self.homes, self.shares(purpose));
         let mut scratch = self.kernels.scratch();
+        let Scratch { activations: shared_room, rounded, .. } = &mut *scratch;
         let (areas, room) = self.areas();
         let cols = self.matrices[0].cols;
         let at = move |start: *mut u8| Activations { start: SharedPointer(start), areas, cols };
         let region = new_region();
-        let shared = (self.tokens > TOKENS_ROUNDED_BY_EACH).then(|| {
-            scratch.activations.grow(room);
-            let activations = at(scratch.activations.as_mut_ptr());
-            self.kernels.pool.run(self.tiling.tiles, &|tile| self.round_tile(tile, &activations));
-            activations
+        let shared = (self.tokens() > TOKENS_ROUNDED_BY_EACH).then(|| {
+            shared_room.grow(room);
+            at(shared_room.as_mut_ptr())
         });
+        rounded.clear();
+        if let Some(activations) = &shared {
+            match homes.count {
+                1 => self.kernels.pool.run(homes.tiling.tiles, &|tile| self.round_tile(tile, activations)),
+                _ => rounded.resize_with(homes.parts, Preparation::default),
+            }
+        }
+        let rounded = &rounded[..];
         // By value: what a task needs comes from the caller's core in few transfers that need not wait for each other.
         let product = *self;
-        self.kernels.pool.run(token_blocks * shares.len(), &move |task| {
-            let (block, share) = (task / shares.len(), task % shares.len());
+        self.kernels.pool.run_at_home(homes.count, homes.parts_each() * shares.len(), &move |task| {
+            let (part, share) = (task / shares.len(), task % shares.len());
             let own;
             let activations = match &shared {
-                Some(shared) => shared,
+                Some(shared) => {
+                    if let Some(rounded) = rounded.get(part) {
+                        rounded
+                            .once(|| homes.tiles_of(part).for_each(|tile| product.round_tile(tile, shared)));
+                    }
+                    shared
+                }
                 None => {
                     product.ask_for(purpose, shares.get(share).start);
                     let start = thread_activations(region, room, |start| {
-                        (0..product.tiling.tiles).for_each(|tile| product.round_tile(tile, &at(start)));
+                        (0..homes.tiling.tiles).for_each(|tile| product.round_tile(tile, &at(start)));
                     });
                     own = at(start);
                     &own
                 }
             };
-            let tiles = product.tiling.tiles * block / token_blocks
-                ..product.tiling.tiles * (block + 1) / token_blocks;
             for pass in shares.get(share) {
                 // SAFETY: the level is available; tasks differ in their tokens or in their rows.
-                unsafe { product.multiply_pass(purpose, pass, tiles.clone(), activations) };
+                unsafe { product.multiply_pass(purpose, pass, part, activations) };
             }
         });
         Ok(())
+    }
+
+    fn tokens(&self) -> usize {
+        self.homes.tiling.tokens()
+    }
+
+    /// How the passes are divided among the threads of a home.
+    fn shares(&self, purpose: Purpose) -> Shares {
+        // In a gated product a pass is over the rows of both matrices.
+        let counted = if purpose == Purpose::Gate { &self.matrices[..1] } else { self.matrices };
+        let small = match self.tokens() {
+            _ if self.kernels.threads() == 1 => 0,
+            ..=TOKENS_ROUNDED_BY_EACH => 1,
+            _ => 4,
+        };
+        Shares {
+            count: counted.iter().map(|matrix| self.passes(matrix)).sum(),
+            threads: self.kernels.threads() / self.homes.count,
+            small,
+        }
     }
 
     /// Where the activations of each encoding that the matrices have begin, on whole cache lines, and where all end.
@@ -197,7 +220,7 @@ impl<'a> Product<'a> {
         let areas = Encoding::ALL.map(|encoding| {
             let start = room;
             if self.has(encoding) {
-                room += (self.tokens * encoding.token_bytes(self.matrices[0].cols)).next_multiple_of(64);
+                room += (self.tokens() * encoding.token_bytes(self.matrices[0].cols)).next_multiple_of(64);
             }
             start
         });
@@ -240,7 +263,7 @@ impl<'a> Product<'a> {
     fn round_tile(&self, tile: usize, activations: &Activations) {
         let cols = self.matrices[0].cols;
         let routines = self.kernels.routines;
-        let (first, width) = self.tiling.tile(tile);
+        let (first, width) = self.homes.tiling.tile(tile);
         with_thread_scratch(cols, |normed| {
             for index in 0..width {
                 let mut token = &self.x.values[(first + index) * cols..][..cols];
@@ -268,24 +291,18 @@ impl<'a> Product<'a> {
     ///
     /// # Safety
     /// The level must be available, and nobody else may write these rows of these tokens meanwhile.
-    unsafe fn multiply_pass(
-        &self,
-        purpose: Purpose,
-        pass: usize,
-        tiles: Range<usize>,
-        activations: &Activations,
-    ) {
+    unsafe fn multiply_pass(&self, purpose: Purpose, pass: usize, part: usize, activations: &Activations) {
+        let tiles = self.homes.tile_count(part);
         let (matrix, pass, column) = self.place(purpose, pass);
         let first_group = pass * self.groups;
         let groups = self.groups.min(matrix.rows.div_ceil(LANES) - first_group);
         let rows = Rows { first_group, groups, column };
         let up = if purpose == Purpose::Gate { self.matrices[1] } else { matrix };
         let weights = [matrix, up].map(|matrix| Weights::of(matrix, first_group));
-        let bytes =
-            weights.each_ref().map(|weights| weights.prepared_bytes(self.kernels, groups, tiles.len()));
+        let bytes = weights.each_ref().map(|weights| weights.prepared_bytes(self.kernels, groups, tiles));
         if bytes == [0; 2] {
             // SAFETY: the caller's promise.
-            return unsafe { self.multiply_tiles(purpose, &rows, weights, tiles, activations) };
+            return unsafe { self.multiply_tiles(purpose, &rows, weights, part, activations) };
         }
         with_thread_weights(bytes[0] + bytes[1], |room| {
             let [first, second] = weights;
@@ -297,7 +314,7 @@ impl<'a> Product<'a> {
                 } else {
                     first
                 };
-                self.multiply_tiles(purpose, &rows, [first, second], tiles, activations);
+                self.multiply_tiles(purpose, &rows, [first, second], part, activations);
             }
         });
     }
@@ -311,15 +328,15 @@ impl<'a> Product<'a> {
         purpose: Purpose,
         rows: &Rows,
         [main, up]: [Weights; 2],
-        tiles: Range<usize>,
+        part: usize,
         activations: &Activations,
     ) {
         let &Rows { first_group, groups, column } = rows;
         let first_row = first_group * LANES;
         let rows = (groups * LANES).min(main.matrix.rows - first_row);
         let is_whole = rows == groups * LANES;
-        for tile in tiles {
-            let (first_token, tokens) = self.tiling.tile(tile);
+        for tile in self.homes.tiles_of(part) {
+            let (first_token, tokens) = self.homes.tiling.tile(tile);
             // SAFETY: the groups and the tokens exist, so all offsets lie inside their buffers; a tile reads and writes
             // whole groups, so a partial one goes through `edge`, which has room for the largest tile.
             unsafe {
@@ -450,98 +467,5 @@ impl Activations {
         // Inside the buffer, whose size `run` made from the same numbers.
         let offset = self.areas[encoding as usize] + first * encoding.token_bytes(self.cols);
         self.start.get().wrapping_add(offset)
-    }
-}
-
-/// How tokens are divided into tiles: as few as possible, their widths as even as possible, the wider ones first.
-#[derive(Clone, Copy)]
-struct Tiling {
-    tiles: usize,
-    narrow: usize,
-    wider: usize,
-}
-
-impl Tiling {
-    fn new(tokens: usize, widest: usize) -> Self {
-        let tiles = tokens.div_ceil(widest);
-        Tiling { tiles, narrow: tokens / tiles, wider: tokens % tiles }
-    }
-
-    /// The first token and the number of tokens of a tile.
-    fn tile(self, tile: usize) -> (usize, usize) {
-        (tile * self.narrow + tile.min(self.wider), self.narrow + usize::from(tile < self.wider))
-    }
-}
-
-/// `count` things divided among threads in shares that get smaller: three quarters of them in one share for each
-/// thread, and the rest in one more for each, or in four where the work is long.
-#[derive(Clone, Copy)]
-struct Shares {
-    count: usize,
-    threads: usize,
-    is_long: bool,
-}
-
-impl Shares {
-    fn len(self) -> usize {
-        match self {
-            Shares { threads: 1, .. } => 1,
-            Shares { threads, is_long: true, .. } => 5 * threads,
-            Shares { threads, .. } => 2 * threads,
-        }
-    }
-
-    /// The things of a share; it may be empty.
-    fn get(self, index: usize) -> Range<usize> {
-        let Shares { count, threads, .. } = self;
-        // In units of which three quarters are 3 · `last` for each thread.
-        let last = self.len() / threads - 1;
-        let units = |index: usize| {
-            if index <= threads { 3 * last * index } else { 3 * last * threads + index - threads }
-        };
-        let bound =
-            |index| if last == 0 { count * index } else { count * units(index) / (4 * last * threads) };
-        bound(index)..bound(index + 1)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Shares, Tiling};
-
-    #[test]
-    fn shares_cover_everything_once_and_get_smaller() {
-        for (threads, is_long) in (1..6).flat_map(|threads| [(threads, false), (threads, true)]) {
-            for count in [0, 1, 2, 7, 36, 60, 3072] {
-                let shares = Shares { count, threads, is_long };
-                let mut next = 0;
-                for index in 0..shares.len() {
-                    let share = shares.get(index);
-                    assert_eq!(share.start, next);
-                    next = share.end;
-                }
-                assert_eq!(next, count, "{threads} threads");
-            }
-        }
-        let sizes =
-            |shares: Shares| (0..shares.len()).map(|index| shares.get(index).len()).collect::<Vec<_>>();
-        assert_eq!(sizes(Shares { count: 32, threads: 2, is_long: false }), [12, 12, 4, 4]);
-        assert_eq!(sizes(Shares { count: 32, threads: 2, is_long: true }), [12, 12, 1, 1, 1, 1, 1, 1, 1, 1]);
-    }
-
-    #[test]
-    fn tiles_cover_all_tokens() {
-        for widest in 1..7 {
-            for tokens in 1..40 {
-                let tiling = Tiling::new(tokens, widest);
-                let mut next = 0;
-                for tile in 0..tiling.tiles {
-                    let (first, width) = tiling.tile(tile);
-                    assert!(first == next && (1..=widest).contains(&width));
-                    next = first + width;
-                }
-                assert_eq!(next, tokens);
-            }
-        }
     }
 }

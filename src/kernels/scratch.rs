@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::aligned::AlignedBytes;
+use super::pool::Preparation;
 use super::top::Near;
 
 /// Those of one [`super::Kernels`].
@@ -11,6 +12,8 @@ use super::top::Near;
 pub(super) struct Scratch {
     /// Rounded activations.
     pub(super) activations: AlignedBytes,
+    /// For each part of tokens that are at home, whether theirs are.
+    pub(super) rounded: Vec<Preparation>,
     /// Parts of attentions.
     pub(super) parts: Vec<f32>,
     /// Tasks of each head that have not ended.
