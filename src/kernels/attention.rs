@@ -12,11 +12,13 @@
 //! for each part of the positions:
 //!     for each tile of 64 positions:
 //!         scores = queries × keys;  positions that a row does not see: −∞
-//!         new maximum; scores = exp(scores − maximum); sum, result *= exp(old maximum − maximum)
+//!         new maximum; scores = 2^(scores − maximum); sum, result *= 2^(old maximum − maximum)
 //!         sum += Σ scores;  result += scores × values
-//!     add the part to those before it, each weighted by exp(its maximum − that of all)
+//!     add the part to those before it, each weighted by 2^(its maximum − that of all)
 //! result /= sum
 //! ```
+//!
+//! Queries are scaled so that scores are logarithms to base 2, whose powers are cheaper.
 //!
 //! Both products are the same small kernel. Where there are few heads and tokens, the parts are divided among tasks, and who
 //! ends a head's last one adds them, in the same order. As their borders depend neither on the number of tokens of the pass nor

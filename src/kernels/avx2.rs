@@ -124,9 +124,9 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
         }
     }
     #[inline(always)]
-    unsafe fn power_of_two(n: Pair<__m256>) -> Pair<__m256> {
+    unsafe fn times_power_of_two(a: Pair<__m256>, n: Pair<__m256>) -> Pair<__m256> {
         // SAFETY: see above.
-        unsafe { Pair(power_of_two(n.0), power_of_two(n.1)) }
+        unsafe { Pair(times_power_of_two(a.0, n.0), times_power_of_two(a.1, n.1)) }
     }
     #[inline(always)]
     unsafe fn sum(a: Pair<__m256>) -> f32 {
@@ -302,16 +302,22 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
+    #[inline(always)]
+    unsafe fn prefetch_for_later(address: *const u8) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
+    }
 }
 
 /// # Safety
 /// Needs AVX2.
 #[inline(always)]
-unsafe fn power_of_two(n: __m256) -> __m256 {
+unsafe fn times_power_of_two(a: __m256, n: __m256) -> __m256 {
     // SAFETY: the caller vouches for the level.
     unsafe {
-        let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-        _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+        // Added to the exponent.
+        let n = _mm256_slli_epi32::<23>(_mm256_cvtps_epi32(n));
+        _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), n))
     }
 }
 

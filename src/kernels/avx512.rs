@@ -110,9 +110,9 @@ impl Isa for Avx512 {
         unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
     }
     #[inline(always)]
-    unsafe fn power_of_two(n: __m512) -> __m512 {
+    unsafe fn times_power_of_two(a: __m512, n: __m512) -> __m512 {
         // SAFETY: see above.
-        unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), n) }
+        unsafe { _mm512_scalef_ps(a, n) }
     }
     #[inline(always)]
     unsafe fn sum(a: __m512) -> f32 {
@@ -192,6 +192,11 @@ impl Isa for Avx512 {
     unsafe fn pin(sums: __m512i) -> __m512i {
         // SAFETY: see above.
         unsafe { pin(sums) }
+    }
+    #[inline(always)]
+    unsafe fn prefetch_for_later(address: *const u8) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
     #[inline(always)]
     unsafe fn prefetch(address: *const u8) {

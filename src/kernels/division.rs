@@ -32,6 +32,15 @@ impl Tiling {
     }
 }
 
+/// The tokens of a tile.
+#[derive(Clone, Copy)]
+pub(super) struct TileTokens {
+    pub(super) first: usize,
+    pub(super) count: usize,
+    /// Tokens of the part that stand before them.
+    pub(super) before: usize,
+}
+
 /// Where tokens are at home. Where there are many, each belongs to the same thread in all products and attentions of a pass,
 /// because what a thread has computed of it is in its core's caches, and slow to fetch from there.
 ///
@@ -77,9 +86,25 @@ impl Homes {
         late.into_iter().chain([part])
     }
 
-    /// The tiles of a part.
-    pub(super) fn tiles_of(self, part: usize) -> impl Iterator<Item = usize> {
-        self.slices_of(part).flat_map(move |slice| self.tiles_of_slice(slice))
+    /// The tiles of a part, the later ones first.
+    pub(super) fn tiles_of(self, part: usize) -> impl Iterator<Item = TileTokens> {
+        let mut before = 0;
+        self.slices_of(part).flat_map(move |slice| self.tiles_of_slice(slice)).map(move |tile| {
+            let (first, count) = self.tiling.tile(tile);
+            before += count;
+            TileTokens { first, count, before: before - count }
+        })
+    }
+
+    /// A tile, where all are in one part.
+    pub(super) fn tile(self, tile: usize) -> TileTokens {
+        let (first, count) = self.tiling.tile(tile);
+        TileTokens { first, count, before: first }
+    }
+
+    /// Tokens of the largest part.
+    pub(super) fn tokens_of_largest(self) -> usize {
+        (0..self.parts).map(|part| self.tokens_of(part).map(|run| run.len()).sum()).max().unwrap_or_default()
     }
 
     /// How many they are.
@@ -175,7 +200,16 @@ mod tests {
         for (threads, tokens) in (1..6).flat_map(|threads| [1, 5, 48, 96, 128, 600].map(|it| (threads, it))) {
             let homes = Homes::new(tokens, 6, threads);
             assert!(homes.count == 1 || homes.count == threads);
-            let mut tiles: Vec<_> = (0..homes.parts).flat_map(|part| homes.tiles_of(part)).collect();
+            for part in 0..homes.parts {
+                let tokens: Vec<_> = homes.tokens_of(part).flatten().collect();
+                let mut before = 0;
+                for tile in homes.tiles_of(part) {
+                    assert_eq!((tile.before, tile.first), (before, tokens[before]));
+                    before += tile.count;
+                }
+                assert_eq!((before, homes.tiles_of(part).count()), (tokens.len(), homes.tile_count(part)));
+                assert!(before <= homes.tokens_of_largest());
+            }
             let runs: Vec<Vec<_>> = (0..homes.parts).map(|part| homes.tokens_of(part).collect()).collect();
             let of_home = |home: usize| &runs[home * homes.parts_each()..][..homes.parts_each()];
             let tokens_of = |home| of_home(home).iter().flatten().cloned().flatten();
@@ -190,9 +224,7 @@ mod tests {
             }
             let mut all: Vec<_> = (0..homes.count).flat_map(tokens_of).collect();
             all.sort_unstable();
-            tiles.sort_unstable();
             assert_eq!(all, (0..tokens).collect::<Vec<_>>(), "{threads} threads");
-            assert_eq!(tiles, (0..homes.tiling.tiles).collect::<Vec<_>>());
         }
         assert_eq!(Homes::new(TOKENS_AT_HOME * 2, 6, 2).count, 2);
         assert_eq!(Homes::new(TOKENS_AT_HOME * 2 - 1, 6, 2).count, 1);

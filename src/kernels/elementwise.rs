@@ -100,24 +100,25 @@ pub(super) unsafe fn rms_norm_row<I: Isa>(x: &[f32], weight: &[f32], epsilon: f3
     }
 }
 
-/// `gate = silu(gate) · up`, with silu(x) = x / (1 + e⁻ˣ); the slices are equally long.
+/// `out = silu(gate) · up`, with silu(x) = x / (1 + e⁻ˣ); all three are equally long.
 ///
 /// # Safety
 /// The level must be available.
 #[inline(always)]
-pub(super) unsafe fn swiglu_part<I: Isa>(gate: &mut [f32], up: &[f32]) {
-    let (gate_vectors, gate_rest) = gate.as_chunks_mut::<LANES>();
+pub(super) unsafe fn swiglu_part<I: Isa>(gate: &[f32], up: &[f32], out: &mut [f32]) {
+    let (gate_vectors, gate_rest) = gate.as_chunks::<LANES>();
     let (up_vectors, up_rest) = up.as_chunks::<LANES>();
+    let (out_vectors, out_rest) = out.as_chunks_mut::<LANES>();
     // SAFETY: the caller's promise; every access is to a whole chunk of sixteen.
     unsafe {
         let one = I::splat(1.0);
-        for (gate, up) in gate_vectors.iter_mut().zip(up_vectors) {
+        for ((gate, up), out) in gate_vectors.iter().zip(up_vectors).zip(out_vectors) {
             let x = I::load(gate.as_ptr());
             let weight = I::div(x, I::add(one, I::exp(I::sub(I::splat(0.0), x))));
-            I::store(gate.as_mut_ptr(), I::mul(weight, I::load(up.as_ptr())));
+            I::store(out.as_mut_ptr(), I::mul(weight, I::load(up.as_ptr())));
         }
     }
-    for (gate, up) in gate_rest.iter_mut().zip(up_rest) {
-        *gate = *gate / (1.0 + (-*gate).exp()) * up;
+    for ((gate, up), out) in gate_rest.iter().zip(up_rest).zip(out_rest) {
+        *out = gate / (1.0 + (-gate).exp()) * up;
     }
 }

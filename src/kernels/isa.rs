@@ -57,8 +57,8 @@ pub(super) trait Isa: Sized {
     unsafe fn fma(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
     /// To the nearest whole number, ties to even.
     unsafe fn round(a: Self::Floats) -> Self::Floats;
-    /// 2ⁿ for whole `n` in −126…127.
-    unsafe fn power_of_two(n: Self::Floats) -> Self::Floats;
+    /// a · 2ⁿ for whole `n`; neither `a` nor the result may be zero, denormal or infinite.
+    unsafe fn times_power_of_two(a: Self::Floats, n: Self::Floats) -> Self::Floats;
     unsafe fn sum(a: Self::Floats) -> f32;
     unsafe fn largest(a: Self::Floats) -> f32;
     /// Rounds (ties to even) to `i8`; the values lie within ±127. Returns the bytes and their sum.
@@ -111,24 +111,32 @@ pub(super) trait Isa: Sized {
     }
     /// Asks for the cache line at `address`, which need not be valid.
     unsafe fn prefetch(address: *const u8);
+    /// The same, to have it in the second-level cache: for what is needed later than what is read until then.
+    unsafe fn prefetch_for_later(address: *const u8);
 
-    /// eˣ, exact to about 1 in 10⁷; anything below −60 gives about 10⁻²⁶. Smaller values would leave, times a value of the
-    /// cache, numbers so close to zero that CPUs compute with them a hundred times slower.
+    /// eˣ; see [`Isa::exp2`].
     #[inline(always)]
     unsafe fn exp(x: Self::Floats) -> Self::Floats {
         // SAFETY: the caller vouches for the level.
         unsafe {
-            let x = Self::min(Self::max(x, Self::splat(-60.0)), Self::splat(88.0));
-            let n = Self::round(Self::mul(x, Self::splat(std::f32::consts::LOG2_E)));
-            // ln 2 in two parts, so that x − n·ln 2 keeps its low bits (Cephes expf).
-            let f = Self::fma(n, Self::splat(-0.693_359_4), x);
-            let f = Self::fma(n, Self::splat(2.121_944_4e-4), f);
-            let mut p = Self::splat(1.987_569_1e-4);
-            for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+            Self::exp2(Self::min(Self::mul(x, Self::splat(std::f32::consts::LOG2_E)), Self::splat(127.0)))
+        }
+    }
+    /// 2ˣ for x up to 127, exact to about 2 in 10⁷; anything below −87 gives about 10⁻²⁶. Smaller values would leave, times a
+    /// value of the cache, numbers so close to zero that CPUs compute with them a hundred times slower.
+    #[inline(always)]
+    unsafe fn exp2(x: Self::Floats) -> Self::Floats {
+        // SAFETY: the caller vouches for the level.
+        unsafe {
+            let x = Self::max(x, Self::splat(-87.0));
+            let n = Self::round(x);
+            let f = Self::sub(x, n);
+            // (2ᶠ − 1) / f for f in −½…½, the largest relative error of 2ᶠ as small as can be.
+            let mut p = Self::splat(1.326_472_6e-3);
+            for coefficient in [9.671_513e-3, 5.550_733_6e-2, 2.402_224_2e-1, 6.931_47e-1, 1.0] {
                 p = Self::fma(p, f, Self::splat(coefficient));
             }
-            let y = Self::fma(p, Self::mul(f, f), Self::add(f, Self::splat(1.0)));
-            Self::mul(y, Self::power_of_two(n))
+            Self::times_power_of_two(p, n)
         }
     }
 }

@@ -141,11 +141,12 @@ impl<D: Dots> Isa for Neon<D> {
         unsafe { quad(|i| vrndnq_f32(a[i])) }
     }
     #[inline(always)]
-    unsafe fn power_of_two(n: Self::Floats) -> Self::Floats {
+    unsafe fn times_power_of_two(a: Self::Floats, n: Self::Floats) -> Self::Floats {
         // SAFETY: see above.
         quad(|i| unsafe {
-            let exponent = vaddq_s32(vcvtq_s32_f32(n[i]), vdupq_n_s32(127));
-            vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent))
+            // Added to the exponent.
+            let n = vshlq_n_s32::<23>(vcvtq_s32_f32(n[i]));
+            vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(a[i]), n))
         })
     }
     #[inline(always)]
@@ -248,6 +249,11 @@ impl<D: Dots> Isa for Neon<D> {
     unsafe fn prefetch(address: *const u8) {
         // SAFETY: a prefetch never faults.
         unsafe { asm!("prfm pldl1keep, [{0}]", in(reg) address, options(readonly, nostack, preserves_flags)) }
+    }
+    #[inline(always)]
+    unsafe fn prefetch_for_later(address: *const u8) {
+        // SAFETY: a prefetch never faults.
+        unsafe { asm!("prfm pldl2keep, [{0}]", in(reg) address, options(readonly, nostack, preserves_flags)) }
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! for each part of the tokens:     as many as stay in the second-level cache; with many tokens, each has a home
 //!     for each of its tokens:      normalise, if asked for; round to 8 bits with a scale per 32
-//!     for each pass of rows:       one or two groups of sixteen, of one matrix after the other
+//!     for each pass of rows:       one or two groups of sixteen, of one matrix after the other; meanwhile ask for the next
 //!         for each tile of tokens: out = start + weights · activations                               (see tile.rs)
 //! ```
 //!
@@ -20,7 +20,7 @@ use std::slice;
 
 use anyhow::{Result, ensure};
 
-use super::division::{Homes, Shares};
+use super::division::{Homes, Shares, TileTokens};
 use super::isa::LANES;
 use super::layout::Encoding;
 use super::matrix::PackedMatrix;
@@ -147,48 +147,51 @@ impl<'a> Product<'a> {
     fn run(&self, purpose: Purpose) -> Result<()> {
         let (homes, shares) = (self.homes, self.shares(purpose));
         let mut scratch = self.kernels.scratch();
-        let Scratch { activations: shared_room, rounded, .. } = &mut *scratch;
+        let Scratch { activations: shared_room, part_bytes, rounded, .. } = &mut *scratch;
         let (areas, room) = self.areas();
         let cols = self.matrices[0].cols;
         let at = move |start: *mut u8| Activations { start: SharedPointer(start), areas, cols };
         let region = new_region();
-        let shared = (self.tokens() > TOKENS_ROUNDED_BY_EACH).then(|| {
-            shared_room.grow(room);
-            at(shared_room.as_mut_ptr())
-        });
         rounded.clear();
-        if let Some(activations) = &shared {
-            match homes.count {
-                1 => self.kernels.pool.run(homes.tiling.tiles, &|tile| self.round_tile(tile, activations)),
-                _ => rounded.resize_with(homes.parts, Preparation::default),
+        let shared = (self.tokens() > TOKENS_ROUNDED_BY_EACH).then(|| {
+            *part_bytes = room.max(*part_bytes);
+            shared_room.grow(homes.parts * *part_bytes);
+            let shared = (SharedPointer(shared_room.as_mut_ptr()), *part_bytes);
+            match homes.parts {
+                1 => self.kernels.pool.run(homes.tiling.tiles, &|tile| {
+                    self.round_tile(homes.tile(tile), &at(shared.0.get()));
+                }),
+                parts => rounded.resize_with(parts, Preparation::default),
             }
-        }
+            shared
+        });
         let rounded = &rounded[..];
         // By value: what a task needs comes from the caller's core in few transfers that need not wait for each other.
         let product = *self;
         self.kernels.pool.run_at_home(homes.count, homes.parts_each() * shares.len(), &move |task| {
             let (part, share) = (task / shares.len(), task % shares.len());
-            let own;
-            let activations = match &shared {
-                Some(shared) => {
+            let activations = match shared {
+                Some((start, part_bytes)) => {
+                    let activations = at(start.get().wrapping_add(part * part_bytes));
                     if let Some(rounded) = rounded.get(part) {
-                        rounded
-                            .once(|| homes.tiles_of(part).for_each(|tile| product.round_tile(tile, shared)));
+                        rounded.once(|| {
+                            homes.tiles_of(part).for_each(|tile| product.round_tile(tile, &activations));
+                        });
                     }
-                    shared
+                    activations
                 }
                 None => {
                     product.ask_for(purpose, shares.get(share).start);
-                    let start = thread_activations(region, room, |start| {
-                        (0..homes.tiling.tiles).for_each(|tile| product.round_tile(tile, &at(start)));
-                    });
-                    own = at(start);
-                    &own
+                    at(thread_activations(region, room, |start| {
+                        homes.tiles_of(part).for_each(|tile| product.round_tile(tile, &at(start)));
+                    }))
                 }
             };
-            for pass in shares.get(share) {
+            let passes = shares.get(share);
+            for pass in passes.clone() {
+                let next = (pass + 1 < passes.end).then_some(pass + 1);
                 // SAFETY: the level is available; tasks differ in their tokens or in their rows.
-                unsafe { product.multiply_pass(purpose, pass, part, activations) };
+                unsafe { product.multiply_pass(purpose, pass, next, part, &activations) };
             }
         });
         Ok(())
@@ -205,6 +208,7 @@ impl<'a> Product<'a> {
         let small = match self.tokens() {
             _ if self.kernels.threads() == 1 => 0,
             ..=TOKENS_ROUNDED_BY_EACH => 1,
+            _ if self.homes.count > 1 => 10,
             _ => 4,
         };
         Shares {
@@ -216,11 +220,11 @@ impl<'a> Product<'a> {
 
     /// Where the activations of each encoding that the matrices have begin, on whole cache lines, and where all end.
     fn areas(&self) -> ([usize; Encoding::ALL.len()], usize) {
-        let mut room = 0;
+        let (mut room, tokens) = (0, self.homes.tokens_of_largest());
         let areas = Encoding::ALL.map(|encoding| {
             let start = room;
             if self.has(encoding) {
-                room += (self.tokens() * encoding.token_bytes(self.matrices[0].cols)).next_multiple_of(64);
+                room += (tokens * encoding.token_bytes(self.matrices[0].cols)).next_multiple_of(64);
             }
             start
         });
@@ -260,10 +264,10 @@ impl<'a> Product<'a> {
     }
 
     /// Rounds the tokens of a tile, once for each encoding that the matrices have.
-    fn round_tile(&self, tile: usize, activations: &Activations) {
+    fn round_tile(&self, tile: TileTokens, activations: &Activations) {
         let cols = self.matrices[0].cols;
         let routines = self.kernels.routines;
-        let (first, width) = self.homes.tiling.tile(tile);
+        let TileTokens { first, count: width, before } = tile;
         with_thread_scratch(cols, |normed| {
             for index in 0..width {
                 let mut token = &self.x.values[(first + index) * cols..][..cols];
@@ -279,7 +283,7 @@ impl<'a> Product<'a> {
                     // SAFETY: the level is available; the area has room for all tokens, and the tiles before this
                     // one take `first` tokens of it.
                     unsafe {
-                        let tile = activations.tile(encoding, first);
+                        let tile = activations.tile(encoding, before);
                         (routines.quantize_token)(encoding, token.as_ptr(), cols, tile, width, index);
                     }
                 }
@@ -287,16 +291,24 @@ impl<'a> Product<'a> {
         });
     }
 
-    /// Multiplies the rows of one pass with some of the tokens.
+    /// Multiplies the rows of one pass with the tokens of a part; `next` is the pass that comes after it.
     ///
     /// # Safety
     /// The level must be available, and nobody else may write these rows of these tokens meanwhile.
-    unsafe fn multiply_pass(&self, purpose: Purpose, pass: usize, part: usize, activations: &Activations) {
+    unsafe fn multiply_pass(
+        &self,
+        purpose: Purpose,
+        pass: usize,
+        next: Option<usize>,
+        part: usize,
+        activations: &Activations,
+    ) {
         let tiles = self.homes.tile_count(part);
+        let coming = next.map_or_else(Coming::default, |next| self.coming(purpose, next, tiles));
         let (matrix, pass, column) = self.place(purpose, pass);
         let first_group = pass * self.groups;
         let groups = self.groups.min(matrix.rows.div_ceil(LANES) - first_group);
-        let rows = Rows { first_group, groups, column };
+        let rows = Rows { first_group, groups, column, coming };
         let up = if purpose == Purpose::Gate { self.matrices[1] } else { matrix };
         let weights = [matrix, up].map(|matrix| Weights::of(matrix, first_group));
         let bytes = weights.each_ref().map(|weights| weights.prepared_bytes(self.kernels, groups, tiles));
@@ -319,7 +331,22 @@ impl<'a> Product<'a> {
         });
     }
 
-    /// Multiplies rows with some of the tokens; the second weights are those that a gate opens.
+    /// The weights of a pass, to be asked for while so many tiles are multiplied with others.
+    fn coming(&self, purpose: Purpose, pass: usize, tiles: usize) -> Coming {
+        // One group of rows is asked for where it is multiplied, if at all.
+        if self.groups == 1 {
+            return Coming::default();
+        }
+        let (matrix, pass, _) = self.place(purpose, pass);
+        let start = |matrix: &PackedMatrix| {
+            matrix.as_bytes().as_ptr().wrapping_add(pass * self.groups * matrix.group_bytes)
+        };
+        let up = if purpose == Purpose::Gate { start(self.matrices[1]) } else { std::ptr::null() };
+        let bytes = (self.groups * matrix.group_bytes).div_ceil(tiles).next_multiple_of(64);
+        Coming { starts: [start(matrix), up], bytes }
+    }
+
+    /// Multiplies rows with the tokens of a part; the second weights are those that a gate opens.
     ///
     /// # Safety
     /// As [`Product::multiply_pass`].
@@ -331,65 +358,64 @@ impl<'a> Product<'a> {
         part: usize,
         activations: &Activations,
     ) {
-        let &Rows { first_group, groups, column } = rows;
+        let &Rows { first_group, groups, column, mut coming } = rows;
         let first_row = first_group * LANES;
-        let rows = (groups * LANES).min(main.matrix.rows - first_row);
-        let is_whole = rows == groups * LANES;
+        let width = groups * LANES;
+        let rows = width.min(main.matrix.rows - first_row);
+        let operands = |weights: &Weights| Tile {
+            weights: weights.start,
+            group_stride: weights.group_bytes,
+            wide: weights.wide,
+            wide_stride: weights.wide_bytes(),
+            activations: std::ptr::null(),
+            chunks: weights.matrix.cols.div_ceil(weights.encoding.chunk_columns()),
+            ahead: self.ahead,
+            out: std::ptr::null_mut(),
+            out_stride: width,
+            start: weights.matrix.bias().map_or(std::ptr::null(), |bias| bias[first_row..].as_ptr()),
+            start_stride: 0,
+        };
+        let (mut product, mut product_of_up) = (operands(&main), operands(&up));
+        let (mut sums, mut sums_of_up) = (Sums::room(), Sums::room());
         for tile in self.homes.tiles_of(part) {
-            let (first_token, tokens) = self.homes.tiling.tile(tile);
+            // SAFETY: the level is available.
+            unsafe { coming.ask(self.kernels) };
+            let TileTokens { first: first_token, count: tokens, before } = tile;
+            let multiply = |weights: &Weights, product: &mut Tile| {
+                product.activations = activations.tile(weights.matrix.encoding, before);
+                // SAFETY: the level is available, and `product` has all that the tile needs.
+                unsafe {
+                    (self.kernels.routines.multiply_tile)(weights.encoding, groups, tokens)(product);
+                }
+            };
             // SAFETY: the groups and the tokens exist, so all offsets lie inside their buffers; a tile reads and writes
-            // whole groups, so a partial one goes through `edge`, which has room for the largest tile.
+            // whole groups, so a partial one goes through `sums`, which has room for the largest tile.
             unsafe {
                 let out = self.out.get().add(first_token * self.out_width + column + first_row);
-                let mut edge = Sums::room();
-                let width = groups * LANES;
-                let (target, target_stride) =
-                    if is_whole { (out, self.out_width) } else { (edge.start(), width) };
-                let operands = |weights: &Weights, out, out_stride| Tile {
-                    weights: weights.start,
-                    group_stride: weights.group_bytes,
-                    wide: weights.wide,
-                    wide_stride: weights.wide_bytes(),
-                    activations: activations.tile(weights.matrix.encoding, first_token),
-                    chunks: weights.matrix.cols.div_ceil(weights.encoding.chunk_columns()),
-                    ahead: self.ahead,
-                    out,
-                    out_stride,
-                    start: weights
-                        .matrix
-                        .bias()
-                        .map_or(std::ptr::null(), |bias| bias.as_ptr().add(first_row)),
-                    start_stride: 0,
-                };
-                let multiply = |weights: &Weights, operands: &Tile| {
-                    (self.kernels.routines.multiply_tile)(weights.encoding, groups, tokens)(operands);
-                };
-                let mut tile = operands(&main, target, target_stride);
-                match purpose {
-                    Purpose::Store => multiply(&main, &tile),
-                    Purpose::Add => {
-                        if !is_whole {
-                            target.write_bytes(0, tokens * width);
-                            copy_rows(out, self.out_width, target, target_stride, tokens, rows);
-                        }
-                        (tile.start, tile.start_stride) = (target, target_stride);
-                        multiply(&main, &tile);
+                if purpose == Purpose::Gate {
+                    (product.out, product_of_up.out) = (sums.start(), sums_of_up.start());
+                    multiply(&main, &mut product);
+                    multiply(&up, &mut product_of_up);
+                    for token in 0..tokens {
+                        let row = |start: *mut f32| slice::from_raw_parts(start.add(token * width), rows);
+                        let out = slice::from_raw_parts_mut(out.add(token * self.out_width), rows);
+                        (self.kernels.routines.swiglu)(row(sums.start()), row(sums_of_up.start()), out);
                     }
-                    Purpose::Gate => {
-                        let mut values = Sums::room();
-                        let (gates, values) = (edge.start(), values.start());
-                        multiply(&main, &operands(&main, gates, width));
-                        multiply(&up, &operands(&up, values, width));
-                        let count = tokens * width;
-                        let (first, second) =
-                            (slice::from_raw_parts_mut(gates, count), slice::from_raw_parts(values, count));
-                        (self.kernels.routines.swiglu)(first, second);
-                        copy_rows(gates, width, out, self.out_width, tokens, rows);
-                        continue;
-                    }
+                    continue;
                 }
+                let is_whole = rows == width;
+                (product.out, product.out_stride) =
+                    if is_whole { (out, self.out_width) } else { (sums.start(), width) };
+                if purpose == Purpose::Add {
+                    if !is_whole {
+                        product.out.write_bytes(0, tokens * width);
+                        copy_rows(out, self.out_width, product.out, width, tokens, rows);
+                    }
+                    (product.start, product.start_stride) = (product.out, product.out_stride);
+                }
+                multiply(&main, &mut product);
                 if !is_whole {
-                    copy_rows(target, target_stride, out, self.out_width, tokens, rows);
+                    copy_rows(product.out, width, out, self.out_width, tokens, rows);
                 }
             }
         }
@@ -402,6 +428,37 @@ struct Rows {
     groups: usize,
     /// The column of the result where their matrix begins.
     column: usize,
+    /// What comes after them.
+    coming: Coming,
+}
+
+/// Weights that are needed soon, and asked for a few at a time: a burst of requests would make what is under way wait.
+#[derive(Clone, Copy)]
+struct Coming {
+    /// Of one matrix or two; else null.
+    starts: [*const u8; 2],
+    /// Of each at a time.
+    bytes: usize,
+}
+
+impl Default for Coming {
+    fn default() -> Self {
+        Coming { starts: [std::ptr::null(); 2], bytes: 0 }
+    }
+}
+
+impl Coming {
+    /// Asks for the next of them.
+    ///
+    /// # Safety
+    /// The level must be available.
+    unsafe fn ask(&mut self, kernels: &Kernels) {
+        for start in self.starts.iter_mut().filter(|start| !start.is_null()) {
+            // SAFETY: the caller's promise; the addresses need not be valid.
+            unsafe { (kernels.routines.prefetch_for_later)(*start, self.bytes) };
+            *start = start.wrapping_add(self.bytes);
+        }
+    }
 }
 
 /// Room for the sums of the largest tile; a product writes it before it is read.
@@ -430,30 +487,15 @@ unsafe fn copy_rows(
     tokens: usize,
     rows: usize,
 ) {
-    const WIDE: usize = MAX_GROUPS * LANES;
     for token in 0..tokens {
         // SAFETY: the caller's promise.
         unsafe {
-            let (from, to) = (from.add(token * from_stride), to.add(token * to_stride));
-            // Nearly always whole groups: a copy of known size is no call.
-            match rows {
-                LANES => copy::<LANES>(from, to),
-                WIDE => copy::<WIDE>(from, to),
-                _ => std::ptr::copy_nonoverlapping(from, to, rows),
-            }
+            std::ptr::copy_nonoverlapping(from.add(token * from_stride), to.add(token * to_stride), rows);
         }
     }
 }
 
-/// # Safety
-/// Both must be valid for `COUNT` values.
-#[inline(always)]
-unsafe fn copy<const COUNT: usize>(from: *const f32, to: *mut f32) {
-    // SAFETY: the caller's promise.
-    unsafe { to.cast::<[f32; COUNT]>().write_unaligned(from.cast::<[f32; COUNT]>().read_unaligned()) };
-}
-
-/// Rounded activations of all tokens, one area for each encoding.
+/// Rounded activations of a part's tokens, one area for each encoding.
 struct Activations {
     start: SharedPointer<u8>,
     /// Offsets of the encodings' areas.
@@ -462,10 +504,10 @@ struct Activations {
 }
 
 impl Activations {
-    /// Where the tile that begins with token `first` is.
-    fn tile(&self, encoding: Encoding, first: usize) -> *mut u8 {
+    /// Where a tile is, so many tokens of the part standing before it.
+    fn tile(&self, encoding: Encoding, before: usize) -> *mut u8 {
         // Inside the buffer, whose size `run` made from the same numbers.
-        let offset = self.areas[encoding as usize] + first * encoding.token_bytes(self.cols);
+        let offset = self.areas[encoding as usize] + before * encoding.token_bytes(self.cols);
         self.start.get().wrapping_add(offset)
     }
 }

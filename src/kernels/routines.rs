@@ -26,9 +26,11 @@ pub(super) struct Routines {
     /// [`super::elementwise::rms_norm_row`]
     pub(super) rms_norm_row: unsafe fn(&[f32], &[f32], f32, &mut [f32]),
     /// [`super::elementwise::swiglu_part`]
-    pub(super) swiglu: unsafe fn(&mut [f32], &[f32]),
+    pub(super) swiglu: unsafe fn(&[f32], &[f32], &mut [f32]),
     /// Asks for so many bytes from here on.
     pub(super) prefetch: unsafe fn(*const u8, usize),
+    /// The same, to have them in the second-level cache.
+    pub(super) prefetch_for_later: unsafe fn(*const u8, usize),
     /// [`super::elementwise::rotate`]
     pub(super) rotate: unsafe fn(&mut [f32], Angles),
 }
@@ -164,9 +166,9 @@ macro_rules! routines {
             /// # Safety
             /// As [`$crate::kernels::elementwise::swiglu_part`].
             $(#[target_feature(enable = $features)])?
-            unsafe fn swiglu(gate: &mut [f32], up: &[f32]) {
+            unsafe fn swiglu(gate: &[f32], up: &[f32], out: &mut [f32]) {
                 // SAFETY: the caller's promise.
-                unsafe { $crate::kernels::elementwise::swiglu_part::<$isa>(gate, up) }
+                unsafe { $crate::kernels::elementwise::swiglu_part::<$isa>(gate, up, out) }
             }
 
             /// # Safety
@@ -186,6 +188,16 @@ macro_rules! routines {
                 }
             }
 
+            /// # Safety
+            /// The level must be available.
+            $(#[target_feature(enable = $features)])?
+            unsafe fn prefetch_for_later(start: *const u8, bytes: usize) {
+                for offset in (0..bytes).step_by(64) {
+                    // SAFETY: the caller's promise; the address need not be valid.
+                    unsafe { <$isa as Isa>::prefetch_for_later(start.wrapping_add(offset)) };
+                }
+            }
+
             $crate::kernels::routines::Routines {
                 wide_groups: <$isa as Isa>::WIDE_GROUPS,
                 tile_tokens: <$isa as Isa>::TILE_TOKENS,
@@ -198,6 +210,7 @@ macro_rules! routines {
                 rms_norm_row,
                 swiglu,
                 prefetch,
+                prefetch_for_later,
                 rotate,
             }
         };

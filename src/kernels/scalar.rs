@@ -94,8 +94,9 @@ impl Isa for Scalar {
         a.map(round_ties_even)
     }
     #[inline(always)]
-    unsafe fn power_of_two(n: Self::Floats) -> Self::Floats {
-        n.map(|n| f32::from_bits(((n as i32 + 127) as u32) << 23))
+    unsafe fn times_power_of_two(a: Self::Floats, n: Self::Floats) -> Self::Floats {
+        // Added to the exponent.
+        std::array::from_fn(|i| f32::from_bits(a[i].to_bits().wrapping_add((n[i] as i32 as u32) << 23)))
     }
     #[inline(always)]
     unsafe fn sum(a: Self::Floats) -> f32 {
@@ -157,6 +158,8 @@ impl Isa for Scalar {
     }
     #[inline(always)]
     unsafe fn prefetch(_address: *const u8) {}
+    #[inline(always)]
+    unsafe fn prefetch_for_later(_address: *const u8) {}
 }
 
 /// Adding 1.5·2²³ leaves no bits for a fraction, and the addition rounds ties to even: exact up to ±2²².

@@ -10,8 +10,10 @@ use super::top::Near;
 /// Those of one [`super::Kernels`].
 #[derive(Default)]
 pub(super) struct Scratch {
-    /// Rounded activations.
+    /// Rounded activations, part after part.
     pub(super) activations: AlignedBytes,
+    /// Bytes from one part to the next: the same in all products, so that they stay in the caches where they are at home.
+    pub(super) part_bytes: usize,
     /// For each part of tokens that are at home, whether theirs are.
     pub(super) rounded: Vec<Preparation>,
     /// Parts of attentions.

@@ -52,6 +52,13 @@ pub struct Decoder {
     memory: Memory,
 }
 
+/// For which tokens of a pass the last layer's output is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Output {
+    Each,
+    Last,
+}
+
 /// One layer's weights.
 struct Block {
     attention_norm: Norm,
@@ -202,21 +209,27 @@ impl Decoder {
         })
     }
 
-    /// Read `tokens` behind those of the cache and return the last layer's output for them, `[tokens, width]`. The cache
-    /// grows only if every layer was computed.
-    fn read(&mut self, tokens: &[u32], interrupt: &Interrupt) -> std::result::Result<Tensor, Stopped> {
+    /// Read `tokens` behind those of the cache and return the last layer's output for `of` them, `[tokens or 1, width]`. The
+    /// cache grows only if every layer was computed.
+    fn read(
+        &mut self,
+        tokens: &[u32],
+        of: Output,
+        interrupt: &Interrupt,
+    ) -> std::result::Result<Tensor, Stopped> {
         let start = self.len();
         let angles = self.rotary.at(start..start + tokens.len())?;
-        let x = self.pass(tokens, &Place { start, angles, sight: Sight::Before }, interrupt)?;
+        let x = self.pass(tokens, &Place { start, angles, sight: Sight::Before }, of, interrupt)?;
         self.caches[self.selected].grow(tokens.len());
         Ok(x)
     }
 
-    /// The last layer's output for `tokens`, `[tokens, width]`; their keys and values are in the cache then.
+    /// The last layer's output for `of` the tokens, `[tokens or 1, width]`; the keys and values of all are in the cache then.
     fn pass(
         &mut self,
         tokens: &[u32],
         place: &Place,
+        of: Output,
         interrupt: &Interrupt,
     ) -> std::result::Result<Tensor, Stopped> {
         let Self { ops, work, heads, blocks, caches, selected, .. } = self;
@@ -227,7 +240,11 @@ impl Decoder {
                 return Err(Stopped::Interrupted);
             }
             let qkv = ops.project(work, &x, &block.attention_norm, &block.qkv)?; // [tokens, (heads + 2 kv heads) * dim]
-            let attended = ops.attend(work, &qkv, cache.layer(layer), place, *heads)?; // [tokens, heads * dim]
+            let mut attended = ops.attend(work, &qkv, cache.layer(layer), place, *heads)?; // [tokens, heads * dim]
+            if of == Output::Last && layer + 1 == self.shape.layers {
+                // Nothing reads what would follow of the others.
+                (x, attended) = (last_row(&x)?, last_row(&attended)?);
+            }
             x = ops.add(x, &block.attention_output, &attended)?;
             let gated = ops.gate(work, &x, &block.ffn_norm, &block.gate, &block.up)?; // [tokens, ffn]
             x = ops.add(x, &block.down, &gated)?;
@@ -267,8 +284,7 @@ impl Network for Decoder {
         self.check(tokens, self.len())?;
         let mut last = None;
         for chunk in tokens.chunks(CHUNK) {
-            let x = self.read(chunk, interrupt)?;
-            last = Some(x.narrow(0, chunk.len() - 1, 1)?.contiguous()?);
+            last = Some(self.read(chunk, Output::Last, interrupt)?);
         }
         if let Some(x) = last {
             self.score(&x, wanted)?;
@@ -284,7 +300,7 @@ impl Network for Decoder {
     ) -> std::result::Result<&[f32], Stopped> {
         self.check(tokens, self.len())?;
         check_each(tokens)?;
-        let x = self.read(tokens, interrupt)?;
+        let x = self.read(tokens, Output::Each, interrupt)?;
         self.score(&x, wanted)?;
         Ok(&self.logits)
     }
@@ -301,7 +317,7 @@ impl Network for Decoder {
         check_each(tokens)?;
         let angles = self.rotary.at(tree.depths()[unread].iter().map(|depth| trunk + depth))?;
         let place = Place { start, angles, sight: Sight::Branches { trunk, branches } };
-        let x = self.pass(tokens, &place, interrupt)?;
+        let x = self.pass(tokens, &place, Output::Each, interrupt)?;
         self.score(&x, Wanted::All)?;
         tree.mark_read();
         Ok(&self.logits)
@@ -364,6 +380,11 @@ impl Network for Decoder {
     fn memory(&self) -> Memory {
         Memory { kv_cache: self.caches.iter().map(KvCache::bytes).sum(), ..self.memory }
     }
+}
+
+/// The last row of `x`, in its memory.
+fn last_row(x: &Tensor) -> Result<Tensor> {
+    x.narrow(0, x.dim(0)? - 1, 1)
 }
 
 /// Whether so many tokens can have their logits in one pass.

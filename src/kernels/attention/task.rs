@@ -105,7 +105,8 @@ unsafe fn attend<I: Isa, E: Element>(
 
     // SAFETY: the caller's promise; the slices above have the lengths that the loops below assume.
     unsafe {
-        let scale = I::splat(1.0 / (head_dim as f32).sqrt());
+        // Scores are logarithms to base 2.
+        let scale = I::splat(std::f32::consts::LOG2_E / (head_dim as f32).sqrt());
         for token in 0..tokens {
             let source = task.q.add(token * task.q_stride);
             let heads = &mut queries[token * group * head_dim..][..group * head_dim];
@@ -152,7 +153,7 @@ unsafe fn attend<I: Isa, E: Element>(
                     }
                     let (maximum, sum) = soften::<I>(scores, seen, maxima[row]);
                     if maximum > maxima[row] && sums[row] > 0.0 {
-                        let factor = (maxima[row] - maximum).exp();
+                        let factor = (maxima[row] - maximum).exp2();
                         sums[row] *= factor;
                         scale_row::<I>(&mut results[row * head_dim..][..head_dim], factor);
                     }
@@ -237,7 +238,7 @@ pub unsafe fn join_parts<I: Isa>(task: &AttentionTask, parts: *const f32, count:
 struct Softened {
     /// The largest score.
     maximum: f32,
-    /// Of e^(score − maximum).
+    /// Of 2^(score − maximum).
     sum: f32,
 }
 
@@ -260,7 +261,7 @@ impl Softened {
         // SAFETY: the caller's promise.
         unsafe {
             let distance = I::splat(-(self.maximum - part.maximum).abs());
-            I::store(factor.as_mut_ptr(), I::exp(distance));
+            I::store(factor.as_mut_ptr(), I::exp2(distance));
         }
         // One of the two is 1.
         let (before, weight) = match self.maximum < part.maximum {
@@ -291,7 +292,7 @@ impl AttentionTask<'_> {
     }
 }
 
-/// Turns the scores of a row that are `seen`, a bit each, into exp(score − maximum) and the others into zeros. Returns
+/// Turns the scores of a row that are `seen`, a bit each, into 2^(score − maximum) and the others into zeros. Returns
 /// the maximum of the scores and of `maximum`, and the sum.
 ///
 /// # Safety
@@ -311,9 +312,9 @@ unsafe fn soften<I: Isa>(scores: &mut [f32], seen: u64, maximum: f32) -> (f32, f
         let shift = I::splat(maximum);
         let mut sum = I::splat(0.0);
         for i in (0..width).step_by(LANES) {
-            let weight = I::exp(I::sub(I::load(start.add(i)), shift));
+            let weight = I::exp2(I::sub(I::load(start.add(i)), shift));
             I::store(start.add(i), weight);
-            // What a row does not see adds the smallest value of `exp`, nothing beside the maximum's 1.
+            // What a row does not see adds the smallest value of `exp2`, nothing beside the maximum's 1.
             sum = I::add(sum, weight);
         }
         replace_unseen(scores, seen, 0.0);
