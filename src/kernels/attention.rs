@@ -259,8 +259,9 @@ fn copy_heads<T: Copy>(shape: &AttentionShape, from: &[T], to: &mut [T], element
 /// Attention of new tokens to all positions so far, softmax(q · kᵀ / √head_dim) · v: rotates queries and keys (Su et al. 2021,
 /// arXiv 2104.09864), stores keys and values, attends.
 ///
-/// `qkv` is `[tokens]` rows of queries, keys and values, `[heads][head_dim]` each; `out` is `[tokens][heads][head_dim]`. Token
-/// `i` stands at position `place.start + i` and sees what `place.sight` says, itself included.
+/// `qkv` is `[tokens]` rows of queries, keys and values, `[heads][head_dim]` each; `out` is `[tokens][heads][head_dim]`, or that of
+/// some of the last tokens: then only these attend. Token `i` stands at position `place.start + i` and sees what `place.sight`
+/// says, itself included.
 ///
 /// # Errors
 /// When the shape is impossible, a slice has another length than it asks for, the cache is too small, or a token's branch
@@ -284,10 +285,15 @@ pub fn attend(
     let &AttentionShape { heads, kv_heads, head_dim, .. } = shape;
     angles.check(tokens, head_dim)?;
     let out_width = heads * head_dim;
-    ensure!(out.len() == tokens * out_width, "{tokens} tokens got room for {} values", out.len());
+    let attending = out.len() / out_width;
+    ensure!(
+        out.len() == attending * out_width && (1..=tokens).contains(&attending),
+        "{tokens} tokens got room for {} values",
+        out.len()
+    );
 
-    let homes = Homes::new(tokens, kernels.routines.tile_tokens, kernels.threads());
-    let plan = Plan::new(shape, start, homes, kernels.threads());
+    let homes_of = |tokens: usize| Homes::new(tokens, kernels.routines.tile_tokens, kernels.threads());
+    let plan = Plan::new(shape, start + tokens - attending, homes_of(attending), kernels.threads());
     let group = plan.group;
     let part_values = |rows: usize| rows * (head_dim + 2);
     let mut scratch = kernels.scratch();
@@ -319,8 +325,9 @@ pub fn attend(
         });
     };
     // Keys and values that only one task reads are stored there; the others must be there before.
-    let is_stored = plan.blocks > 1;
+    let is_stored = plan.blocks > 1 || attending < tokens;
     if is_stored {
+        let homes = homes_of(tokens);
         match homes.count {
             1 => kernels.pool.run(kv_heads, &|kv_head| store(kv_head, 0..tokens)),
             count => kernels.pool.run_at_home(count, homes.parts_each(), &|part| {
@@ -330,7 +337,11 @@ pub fn attend(
             }),
         }
     }
-    kernels.pool.run_at_home(homes.count, plan.tasks() / homes.count, &|index| {
+    // From here on of those that attend.
+    let (start, first) = (plan.start, tokens - attending);
+    let qkv = &qkv[first * shape.row()..];
+    let (angles, sight) = (angles.of_tokens(first..tokens, head_dim), sight.of_tokens(first..tokens));
+    kernels.pool.run_at_home(plan.homes.count, plan.tasks() / plan.homes.count, &|index| {
         let Share { kv_head, head, tokens, parts: range } = plan.share(index);
         if tokens.is_empty() {
             return; // fewer than blocks

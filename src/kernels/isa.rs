@@ -131,9 +131,9 @@ pub(super) trait Isa: Sized {
             let x = Self::max(x, Self::splat(-87.0));
             let n = Self::round(x);
             let f = Self::sub(x, n);
-            // (2ᶠ − 1) / f for f in −½…½, the largest relative error of 2ᶠ as small as can be.
-            let mut p = Self::splat(1.326_472_6e-3);
-            for coefficient in [9.671_513e-3, 5.550_733_6e-2, 2.402_224_2e-1, 6.931_47e-1, 1.0] {
+            // 1 + f · ln 2 + …: the largest relative error in −½…½ is as small as can be, 1.1 · 10⁻⁷ but for rounding.
+            let mut p = Self::splat(1.330_060_7e-3);
+            for coefficient in [9.669_691e-3, 5.550_558_5e-2, 2.402_228_3e-1, std::f32::consts::LN_2, 1.0] {
                 p = Self::fma(p, f, Self::splat(coefficient));
             }
             Self::times_power_of_two(p, n)

@@ -240,11 +240,11 @@ impl Decoder {
                 return Err(Stopped::Interrupted);
             }
             let qkv = ops.project(work, &x, &block.attention_norm, &block.qkv)?; // [tokens, (heads + 2 kv heads) * dim]
-            let mut attended = ops.attend(work, &qkv, cache.layer(layer), place, *heads)?; // [tokens, heads * dim]
             if of == Output::Last && layer + 1 == self.shape.layers {
-                // Nothing reads what would follow of the others.
-                (x, attended) = (last_row(&x)?, last_row(&attended)?);
+                x = x.narrow(0, tokens.len() - 1, 1)?; // of the others only keys and values are read
             }
+            let wanted = x.dim(0)?;
+            let attended = ops.attend(work, &qkv, cache.layer(layer), place, *heads, wanted)?; // [wanted, heads * dim]
             x = ops.add(x, &block.attention_output, &attended)?;
             let gated = ops.gate(work, &x, &block.ffn_norm, &block.gate, &block.up)?; // [tokens, ffn]
             x = ops.add(x, &block.down, &gated)?;
@@ -380,11 +380,6 @@ impl Network for Decoder {
     fn memory(&self) -> Memory {
         Memory { kv_cache: self.caches.iter().map(KvCache::bytes).sum(), ..self.memory }
     }
-}
-
-/// The last row of `x`, in its memory.
-fn last_row(x: &Tensor) -> Result<Tensor> {
-    x.narrow(0, x.dim(0)? - 1, 1)
 }
 
 /// Whether so many tokens can have their logits in one pass.

@@ -125,7 +125,8 @@ impl Ops {
     }
 
     /// Rotate queries and keys to their positions (Su et al. 2021, arXiv 2104.09864); store keys and values; attend to the
-    /// positions that each token sees (Vaswani et al. 2017, arXiv 1706.03762): `[tokens, heads * dim]`.
+    /// positions that each token sees (Vaswani et al. 2017, arXiv 1706.03762): `[wanted, heads * dim]`, those of so many of the
+    /// last tokens.
     pub fn attend(
         &self,
         work: &Workspace,
@@ -133,12 +134,14 @@ impl Ops {
         cache: &LayerCache,
         place: &Place,
         heads: Heads,
+        wanted: usize,
     ) -> Result<Tensor> {
         match self {
             Self::Kernels(kernels) => {
-                by_kernels::attend(kernels, &work.attended, qkv, &cache[0], place, heads)
+                let room = work.attended.narrow(0, 0, wanted)?;
+                by_kernels::attend(kernels, room, qkv, &cache[0], place, heads)
             }
-            Self::Candle(_) => by_candle::attend(qkv, cache, place, heads),
+            Self::Candle(_) => by_candle::attend(qkv, cache, place, heads, wanted),
         }
     }
 

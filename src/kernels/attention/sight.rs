@@ -12,7 +12,7 @@ pub enum Sight<'a> {
 
 impl<'a> Sight<'a> {
     /// That of some of the tokens.
-    pub(super) fn of_tokens(self, tokens: std::ops::Range<usize>) -> Self {
+    pub fn of_tokens(self, tokens: std::ops::Range<usize>) -> Self {
         match self {
             Self::Before => Self::Before,
             Self::Branches { trunk, branches } => Self::Branches { trunk, branches: &branches[tokens] },

@@ -75,8 +75,20 @@ impl Text {
         sight: Sight,
         cache: &mut AnyCache,
     ) -> Vec<f32> {
+        self.attend_last(kernels, tokens.clone(), tokens.len(), sight, cache)
+    }
+
+    /// That of so many of the last of them.
+    fn attend_last(
+        &self,
+        kernels: &Kernels,
+        tokens: Range<usize>,
+        wanted: usize,
+        sight: Sight,
+        cache: &mut AnyCache,
+    ) -> Vec<f32> {
         let AttentionShape { heads, head_dim, .. } = self.shape;
-        let mut out = vec![7.0; tokens.len() * heads * head_dim];
+        let mut out = vec![7.0; wanted * heads * head_dim];
         if !tokens.is_empty() {
             let all = Angles { cos: &self.cos, sin: &self.sin, style: self.style };
             let angles = all.of_tokens(tokens.clone(), head_dim);
@@ -203,6 +215,36 @@ fn attention_of_branches() {
     check_branches(shape, 64, 4, 2);
     check_branches(shape, 301, 200, 3);
     check_branches(shape, 640, 60, 4);
+}
+
+#[test]
+fn the_last_tokens_attend_as_they_do_with_the_others() {
+    let shape = AttentionShape { heads: 9, kv_heads: 3, head_dim: 64, capacity: 336 };
+    let text = Text::new(shape, 330, 6);
+    let width = shape.heads * shape.head_dim;
+    for (start, tokens, wanted) in [(200, 130, 1), (200, 130, 70), (0, 20, 3), (300, 8, 5), (329, 1, 1)] {
+        for (kernels, is_bytes) in all_kernels().iter().flat_map(|it| [(it, false), (it, true)]) {
+            let attend = |wanted: usize| {
+                let mut cache = AnyCache::new(&shape, is_bytes);
+                text.attend(kernels, 0..start, Sight::Before, &mut cache);
+                let out = text.attend_last(kernels, start..start + tokens, wanted, Sight::Before, &mut cache);
+                let end = start + tokens;
+                // The others are in the cache none the less.
+                let after = if end < 330 {
+                    text.attend(kernels, end..330, Sight::Before, &mut cache)
+                } else {
+                    vec![]
+                };
+                (out, after)
+            };
+            let ((all, after_all), (last, after_last)) = (attend(tokens), attend(wanted));
+            assert!(
+                all[(tokens - wanted) * width..] == last && after_all == after_last,
+                "{}",
+                kernels.name()
+            );
+        }
+    }
 }
 
 #[test]

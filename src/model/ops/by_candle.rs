@@ -22,7 +22,13 @@ pub fn project(x: &Tensor, norm: &Norm, qkv: &[Linear; 3]) -> Result<Tensor> {
     Tensor::cat(&[q?, k?, v?], 1)
 }
 
-pub fn attend(qkv: &Tensor, cache: &LayerCache, place: &Place, heads: Heads) -> Result<Tensor> {
+pub fn attend(
+    qkv: &Tensor,
+    cache: &LayerCache,
+    place: &Place,
+    heads: Heads,
+    wanted: usize,
+) -> Result<Tensor> {
     let Place { start, angles, sight } = place;
     let [keys, values] = cache else { candle_core::bail!("a cache is keys and values") };
     let (q_width, kv_width) = (heads.query * heads.dim, heads.kv * heads.dim);
@@ -30,7 +36,10 @@ pub fn attend(qkv: &Tensor, cache: &LayerCache, place: &Place, heads: Heads) -> 
     let k = rope(&qkv.narrow(1, q_width, kv_width)?, heads.dim, angles)?;
     store(keys, &k, *start)?;
     store(values, &qkv.narrow(1, q_width + kv_width, kv_width)?, *start)?;
-    attend_to(&q, keys, values, *start, *sight, heads)
+    let tokens = qkv.dims2()?.0;
+    let first = tokens - wanted;
+    let q = q.narrow(0, first, wanted)?;
+    attend_to(&q, keys, values, start + first, sight.of_tokens(first..tokens), heads)
 }
 
 pub fn gate(x: &Tensor, norm: &Norm, gate: &Linear, up: &Linear) -> Result<Tensor> {

@@ -49,13 +49,12 @@ pub fn project(
 
 pub fn attend(
     kernels: &Kernels,
-    room: &Tensor,
+    out: Tensor,
     qkv: &Tensor,
     cache: &Tensor,
     place: &Place,
     heads: Heads,
 ) -> Result<Tensor> {
-    let out = room.narrow(0, 0, qkv.dims2()?.0)?;
     cache.inplace_op2(qkv, &Attend { kernels, place, heads, out: &out })?;
     Ok(out)
 }
