@@ -107,7 +107,7 @@ impl Homes {
         (0..self.parts).map(|part| self.tokens_of(part).map(|run| run.len()).sum()).max().unwrap_or_default()
     }
 
-    /// How many they are.
+    /// The number of a part's tiles.
     pub(super) fn tile_count(self, part: usize) -> usize {
         self.slices_of(part).map(|slice| self.tiles_of_slice(slice).len()).sum()
     }

@@ -208,6 +208,7 @@ impl<'a> Product<'a> {
         let small = match self.tokens() {
             _ if self.kernels.threads() == 1 => 0,
             ..=TOKENS_ROUNDED_BY_EACH => 1,
+            // Enough that who is done takes little of another's home.
             _ if self.homes.count > 1 => 10,
             _ => 4,
         };
@@ -281,7 +282,7 @@ impl<'a> Product<'a> {
                         continue;
                     }
                     // SAFETY: the level is available; the area has room for all tokens, and the tiles before this
-                    // one take `first` tokens of it.
+                    // one take `before` tokens of it.
                     unsafe {
                         let tile = activations.tile(encoding, before);
                         (routines.quantize_token)(encoding, token.as_ptr(), cols, tile, width, index);
