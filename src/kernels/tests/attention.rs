@@ -219,10 +219,10 @@ fn attention_of_branches() {
 
 #[test]
 fn the_last_tokens_attend_as_they_do_with_the_others() {
-    let shape = AttentionShape { heads: 9, kv_heads: 3, head_dim: 64, capacity: 336 };
-    let text = Text::new(shape, 330, 6);
+    let shape = AttentionShape { heads: 6, kv_heads: 2, head_dim: 16, capacity: 144 };
+    let text = Text::new(shape, 140, 6);
     let width = shape.heads * shape.head_dim;
-    for (start, tokens, wanted) in [(200, 130, 1), (200, 130, 70), (0, 20, 3), (300, 8, 5), (329, 1, 1)] {
+    for (start, tokens, wanted) in [(60, 80, 1), (60, 80, 50), (0, 20, 3), (100, 8, 5), (139, 1, 1)] {
         for (kernels, is_bytes) in all_kernels().iter().flat_map(|it| [(it, false), (it, true)]) {
             let attend = |wanted: usize| {
                 let mut cache = AnyCache::new(&shape, is_bytes);
@@ -230,8 +230,8 @@ fn the_last_tokens_attend_as_they_do_with_the_others() {
                 let out = text.attend_last(kernels, start..start + tokens, wanted, Sight::Before, &mut cache);
                 let end = start + tokens;
                 // The others are in the cache none the less.
-                let after = if end < 330 {
-                    text.attend(kernels, end..330, Sight::Before, &mut cache)
+                let after = if end < 140 {
+                    text.attend(kernels, end..140, Sight::Before, &mut cache)
                 } else {
                     vec![]
                 };
