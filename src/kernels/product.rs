@@ -281,7 +281,7 @@ impl<'a> Product<'a> {
                     if !self.has(encoding) {
                         continue;
                     }
-                    // SAFETY: the level is available; the area has room for all tokens, and the tiles before this
+                    // SAFETY: the level is available; the area has room for the part's tokens, and its tiles before this
                     // one take `before` tokens of it.
                     unsafe {
                         let tile = activations.tile(encoding, before);

@@ -10,7 +10,8 @@ impl HeadCache {
     /// Writes the key and the value of a position, equally long rows, a multiple of sixteen.
     ///
     /// # Safety
-    /// The position must be inside the cache of such rows, and nobody else may use it or write its block of sixteen meanwhile.
+    /// The position must be inside the cache of such rows, and nobody else may use it meanwhile. Others of its block of sixteen
+    /// may be written: only the position's own numbers are touched.
     pub unsafe fn store(self, position: usize, key: &[f32], value: &[f32]) {
         let head_dim = key.len();
         // The key's first number; the others follow, sixteen apart.
