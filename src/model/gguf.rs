@@ -26,7 +26,7 @@ impl GgufFile {
     /// # Errors
     /// When it cannot be read or is no GGUF file.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        Self::parse(path, Bytes::Mapped(crate::model::mapped::map(path)?))
+        Self::parse(path, Bytes::map(path)?)
     }
 
     /// Parse the header of a file that is part of the program.
@@ -122,7 +122,7 @@ impl GgufFile {
     }
 
     /// The whole file.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 

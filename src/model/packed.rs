@@ -31,6 +31,7 @@ use crate::kernels::{Kernels, PackedMatrix, SharedBytes, checksum};
 use crate::model::linear::Linear;
 use crate::model::mapped;
 use crate::model::ops::Ops;
+use crate::model::source::Bytes;
 use crate::model::weights::Weights;
 
 /// Changes with every change of the layouts in `kernels`.
@@ -66,7 +67,13 @@ impl<'a> PackedStore<'a> {
         let (Some(folder), Ops::Kernels(kernels)) = (folder, ops) else {
             return Self { place: None, file: None, vectors: RefCell::default() };
         };
-        let key = key(weights.files().into_iter());
+        let key = match key(weights.files().into_iter()) {
+            Ok(key) => key,
+            Err(error) => {
+                tracing::warn!("the weights are not kept packed, because they cannot be read: {error}");
+                return Self { place: None, file: None, vectors: RefCell::default() };
+            }
+        };
         let file = PackedFile::open(folder, &key, kernels);
         let place = Place { folder, key, kernels: kernels.clone() };
         Self { place: Some(place), file, vectors: RefCell::default() }
@@ -265,8 +272,10 @@ impl Write for Blocks<'_> {
 
 /// The key of weights: their length, and a kilobyte at each of thirty places and more. Weights that were trained
 /// further differ nearly everywhere; a whole hash would cost more than all the rest of a start.
-fn key<'a>(files: impl Iterator<Item = &'a [u8]>) -> Key {
-    // Few: each place that is read brings the pages around it into memory.
+///
+/// # Errors
+/// When a file cannot be read.
+fn key<'a>(files: impl Iterator<Item = &'a Bytes>) -> io::Result<Key> {
     const PLACES: usize = 32;
     const LENGTH: usize = 1024;
     let mut hash = Sha256::new();
@@ -274,11 +283,11 @@ fn key<'a>(files: impl Iterator<Item = &'a [u8]>) -> Key {
         hash.update(bytes.len().to_le_bytes());
         for place in 0..PLACES {
             let start = (bytes.len() / PLACES) * place;
-            hash.update(&bytes[start..bytes.len().min(start + LENGTH)]);
+            hash.update(bytes.sample(start..bytes.len().min(start + LENGTH))?);
         }
-        hash.update(&bytes[bytes.len().saturating_sub(LENGTH)..]);
+        hash.update(bytes.sample(bytes.len().saturating_sub(LENGTH)..bytes.len())?);
     }
-    hash.finalize().into()
+    Ok(hash.finalize().into())
 }
 
 fn path(folder: &Path, key: &Key) -> PathBuf {
@@ -307,6 +316,11 @@ mod tests {
 
     use super::{KEPT, Key, PackedFile, key, path, write};
     use crate::kernels::{Kernels, Level, PackedMatrix, SourceKind};
+    use crate::model::source::Bytes;
+
+    fn key_of(bytes: &[u8]) -> Key {
+        key([&Bytes::Static(bytes.to_vec().leak())].into_iter()).unwrap()
+    }
 
     fn matrix(kernels: &Kernels, rows: usize) -> PackedMatrix {
         let bytes: Vec<u8> = (0..rows * 2 * 18).map(|i| (i * 7 % 61) as u8).collect();
@@ -324,7 +338,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let kernels = Kernels::with_level(2, Level::Scalar).unwrap();
-        let key = key([&b"some weights"[..]].into_iter());
+        let key = key_of(b"some weights");
         assert!(PackedFile::open(folder, &key, &kernels).is_none());
         written(folder, &key, &kernels);
         let file = PackedFile::open(folder, &key, &kernels).unwrap();
@@ -357,7 +371,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let kernels = Kernels::with_level(1, Level::Scalar).unwrap();
         for number in 0..KEPT + 3 {
-            written(folder.path(), &key([&[number as u8; 9][..]].into_iter()), &kernels);
+            written(folder.path(), &key_of(&[number as u8; 9]), &kernels);
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), KEPT);
     }
@@ -368,8 +382,15 @@ mod tests {
         let longer = [&weights[..], &[0]].concat();
         let mut trained = weights.clone();
         trained.iter_mut().for_each(|byte| *byte ^= 1);
-        let keys = [&weights, &longer, &trained].map(|bytes| key([&bytes[..]].into_iter()));
+        let keys = [&weights, &longer, &trained].map(|bytes| key_of(bytes));
         assert!(keys[0] != keys[1] && keys[0] != keys[2]);
-        assert_eq!(key([&weights[..]].into_iter()), keys[0]);
+        assert_eq!(key_of(&weights), keys[0]);
+
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &weights).unwrap();
+        let mapped = Bytes::map(file.path()).unwrap();
+        assert_eq!(key([&mapped].into_iter()).unwrap(), keys[0]);
+        std::fs::write(file.path(), &weights[1..]).unwrap();
+        assert!(key([&mapped].into_iter()).is_err(), "the file has become shorter");
     }
 }

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anyhow::{anyhow, bail};
-use memmap2::Mmap;
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::kernels::SourceKind;
+use crate::model::source::Bytes;
 use crate::model::weights::Raw;
 
 /// All safetensors files of one model, mapped.
@@ -18,7 +18,7 @@ pub struct SafetensorsFiles {
 
 struct OpenFile {
     path: PathBuf,
-    bytes: Mmap,
+    bytes: Bytes,
     metadata: Metadata,
     /// Where the tensors begin, in bytes.
     data: usize,
@@ -31,7 +31,7 @@ impl SafetensorsFiles {
     /// When one cannot be read or is no safetensors file.
     pub fn open(paths: &[PathBuf]) -> anyhow::Result<Self> {
         let open = |path: &PathBuf| {
-            let bytes = crate::model::mapped::map(path)?;
+            let bytes = Bytes::map(path)?;
             let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| {
                 anyhow!("{} is not a readable safetensors file ({error}); fetch it again", path.display())
             })?;
@@ -41,8 +41,8 @@ impl SafetensorsFiles {
     }
 
     /// The whole files.
-    pub(super) fn bytes(&self) -> impl Iterator<Item = &[u8]> {
-        self.files.iter().map(|file| &file.bytes[..])
+    pub(super) fn bytes(&self) -> impl Iterator<Item = &Bytes> {
+        self.files.iter().map(|file| &file.bytes)
     }
 
     /// See [`crate::model::weights::Weights::find`].

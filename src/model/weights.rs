@@ -8,6 +8,7 @@ use candle_core::quantized::GgmlDType;
 use crate::kernels::SourceKind;
 use crate::model::gguf::GgufFile;
 use crate::model::safetensors::SafetensorsFiles;
+use crate::model::source::Bytes;
 
 /// The weights of one model, open but not yet packed.
 pub enum Weights {
@@ -36,7 +37,7 @@ impl Weights {
     }
 
     /// The bytes of all files.
-    pub(super) fn files(&self) -> Vec<&[u8]> {
+    pub(super) fn files(&self) -> Vec<&Bytes> {
         match self {
             Self::Gguf(file) => vec![file.bytes()],
             Self::Safetensors(files) => files.bytes().collect(),
