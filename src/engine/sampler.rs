@@ -1,5 +1,7 @@
 //! Logits to the likeliest token, and to probabilities.
 
+use crate::kernels::{self, Likeliest};
+
 /// Logits that are looked through together.
 const CHUNK: usize = 64;
 
@@ -8,8 +10,8 @@ const CHUNK: usize = 64;
 /// # Errors
 /// When the logits are no numbers: the weights are broken.
 pub fn likeliest(logits: &[f32]) -> anyhow::Result<(u32, f32)> {
-    let (best, highest) = greatest(logits)?;
-    Ok((best as u32, -total(logits, highest).ln()))
+    let Likeliest { place, total, .. } = find(logits)?;
+    Ok((place as u32, -total.ln()))
 }
 
 /// The natural logarithm of a token's probability.
@@ -25,8 +27,18 @@ pub fn logprob(logits: &[f32], token: usize) -> anyhow::Result<f32> {
 /// # Errors
 /// As [`likeliest`].
 pub fn log_total(logits: &[f32]) -> anyhow::Result<f32> {
-    let (_, highest) = greatest(logits)?;
-    Ok(highest + total(logits, highest).ln())
+    let Likeliest { score, total, .. } = find(logits)?;
+    Ok(score + total.ln())
+}
+
+/// The likeliest, if the logits are numbers.
+fn find(logits: &[f32]) -> anyhow::Result<Likeliest> {
+    let found = kernels::likeliest(logits);
+    anyhow::ensure!(
+        found.score.is_finite(),
+        "the model computes no numbers; its weights are broken: fetch them again"
+    );
+    Ok(found)
 }
 
 /// Places of the `count` greatest logits, the greatest first, the first of equals before the others.
@@ -51,62 +63,9 @@ pub fn greatest_few(logits: &[f32], count: usize) -> Vec<usize> {
     best
 }
 
-/// Place and value of the greatest, if they are numbers.
-fn greatest(logits: &[f32]) -> anyhow::Result<(usize, f32)> {
-    let (best, highest) = argmax(logits);
-    anyhow::ensure!(
-        highest.is_finite(),
-        "the model computes no numbers; its weights are broken: fetch them again"
-    );
-    Ok((best, highest))
-}
-
-/// Sum of e^(logit − highest).
-fn total(logits: &[f32], highest: f32) -> f32 {
-    logits.chunks(256).map(|chunk| chunk.iter().map(|logit| exp(logit - highest)).sum::<f32>()).sum()
-}
-
-/// Place and value of the greatest; the first of equals.
-fn argmax(logits: &[f32]) -> (usize, f32) {
-    // The maximum first, in a loop that compilers turn into vectors; then its place.
-    let lanes = logits.chunks(CHUNK).fold([f32::NEG_INFINITY; CHUNK], |mut lanes, chunk| {
-        lanes
-            .iter_mut()
-            .zip(chunk)
-            .for_each(|(lane, logit)| *lane = if *logit > *lane { *logit } else { *lane });
-        lanes
-    });
-    let highest = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
-    (logits.iter().position(|logit| *logit == highest).unwrap_or(0), highest)
-}
-
-/// e^x for x ≤ 0 within 2e-7 relative error, without branches or calls so that loops over it become vectors. Cody and
-/// Waite's reduction to 2^k e^r with |r| ≤ ln 2 / 2, then the series of e^r.
-fn exp(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to a whole number
-    let x = if x > -87.0 { x } else { -87.0 };
-    let k = x * std::f32::consts::LOG2_E + ROUND;
-    let whole = k - ROUND;
-    let r = x - whole * 0.693_145_75 - whole * 1.428_606_8e-6;
-    let series = 1.0
-        + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0))))));
-    let power = f32::from_bits(((whole as i32 + 127) << 23) as u32);
-    series * power
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_exponential_is_exact_enough() {
-        for step in 0..870 {
-            let x = -(step as f32) / 10.0;
-            let (got, wanted) = (f64::from(exp(x)), f64::from(x).exp());
-            assert!((got - wanted).abs() <= 1e-6 * wanted, "e^{x}: {got} instead of {wanted}");
-        }
-        assert!(exp(-1000.0) < 1e-37);
-    }
 
     #[test]
     fn the_likeliest_is_the_first_of_the_greatest_and_its_probability_is_known() {

@@ -1,5 +1,7 @@
 //! Which instructions the CPU has: found once at run time, or forced by `FORETYPE_KERNELS`.
 
+use std::sync::OnceLock;
+
 /// An instruction level, from the fastest to the one that runs everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -86,6 +88,11 @@ impl Level {
 
     /// The level that `FORETYPE_KERNELS` names, else the fastest that the CPU has.
     pub(super) fn choose() -> Level {
+        static CHOSEN: OnceLock<Level> = OnceLock::new();
+        *CHOSEN.get_or_init(Level::wanted)
+    }
+
+    fn wanted() -> Level {
         let fastest = Level::fastest();
         match std::env::var(LEVEL_VARIABLE) {
             Ok(wanted) => Level::named(&wanted).unwrap_or_else(|| {

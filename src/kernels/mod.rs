@@ -22,6 +22,7 @@ mod pack;
 mod planes;
 mod pool;
 mod routines;
+mod scores;
 mod scratch;
 mod tile;
 mod top;
@@ -48,6 +49,7 @@ pub use formats::{SourceKind, dequantize};
 pub use level::{LEVEL_VARIABLE, Level};
 pub use matrix::{PackedMatrix, SharedBytes};
 pub use product::{Input, Norm, multiply, multiply_add, multiply_gated};
+pub use scores::{Likeliest, likeliest};
 pub use top::multiply_top;
 pub use worth::threads_worth_having;
 
@@ -110,21 +112,7 @@ impl Kernels {
 
     /// `level` must be available.
     fn at_level(threads: usize, level: Level) -> Self {
-        let routines = match level {
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => &AVX512,
-            #[cfg(target_arch = "x86_64")]
-            Level::AvxVnni => &AVX_VNNI,
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => &AVX2,
-            #[cfg(target_arch = "aarch64")]
-            Level::NeonI8mm => &NEON_I8MM,
-            #[cfg(target_arch = "aarch64")]
-            Level::NeonDotProd => &NEON_DOTPROD,
-            #[cfg(target_arch = "aarch64")]
-            Level::Neon => &NEON,
-            _ => &SCALAR,
-        };
+        let routines = routines_of(level);
         let (bytes_ahead, pool) = (level.bytes_ahead(), Pool::new(threads));
         Kernels { level, routines, bytes_ahead, pool, scratch: Mutex::default() }
     }
@@ -132,6 +120,25 @@ impl Kernels {
     /// The buffers, for one operation at a time.
     fn scratch(&self) -> MutexGuard<'_, Scratch> {
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a level can do.
+fn routines_of(level: Level) -> &'static Routines {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => &AVX512,
+        #[cfg(target_arch = "x86_64")]
+        Level::AvxVnni => &AVX_VNNI,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => &AVX2,
+        #[cfg(target_arch = "aarch64")]
+        Level::NeonI8mm => &NEON_I8MM,
+        #[cfg(target_arch = "aarch64")]
+        Level::NeonDotProd => &NEON_DOTPROD,
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => &NEON,
+        _ => &SCALAR,
     }
 }
 

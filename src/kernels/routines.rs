@@ -3,6 +3,7 @@
 use super::attention::AttentionTask;
 use super::elementwise::Angles;
 use super::layout::Encoding;
+use super::scores::GroupsInReach;
 use super::tile::{MultiplyTile, SpreadScales};
 
 /// What a level can do. All functions need the level to be available.
@@ -33,6 +34,14 @@ pub(super) struct Routines {
     pub(super) prefetch_for_later: unsafe fn(*const u8, usize),
     /// [`super::elementwise::rotate`]
     pub(super) rotate: unsafe fn(&mut [f32], Angles),
+    /// [`super::scores::greatest`]
+    pub(super) greatest: unsafe fn(&[f32]) -> (usize, f32),
+    /// [`super::scores::shift`]
+    pub(super) shift: unsafe fn(&mut [f32], f32, f32, f32),
+    /// [`super::scores::groups_in_reach`]
+    pub(super) groups_in_reach: GroupsInReach,
+    /// [`super::scores::sum_of_powers`]
+    pub(super) sum_of_powers: unsafe fn(&[f32], f32) -> f32,
 }
 
 /// Instantiates every kernel for one level: `routines!(NAME, Isa, "features")`.
@@ -179,6 +188,46 @@ macro_rules! routines {
             }
 
             /// # Safety
+            /// As [`$crate::kernels::scores::greatest`].
+            $(#[target_feature(enable = $features)])?
+            unsafe fn greatest(values: &[f32]) -> (usize, f32) {
+                // SAFETY: the caller's promise.
+                unsafe { $crate::kernels::scores::greatest::<$isa>(values) }
+            }
+
+            /// # Safety
+            /// As [`$crate::kernels::scores::shift`].
+            $(#[target_feature(enable = $features)])?
+            unsafe fn shift(values: &mut [f32], factor: f32, offset: f32, most: f32) {
+                // SAFETY: the caller's promise.
+                unsafe { $crate::kernels::scores::shift::<$isa>(values, factor, offset, most) }
+            }
+
+            /// # Safety
+            /// As [`$crate::kernels::scores::groups_in_reach`].
+            $(#[target_feature(enable = $features)])?
+            unsafe fn groups_in_reach(
+                values: &[f32],
+                steps: &[f32],
+                reach: f32,
+                limit: f32,
+                found: &mut dyn FnMut(usize),
+            ) {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    $crate::kernels::scores::groups_in_reach::<$isa>(values, steps, reach, limit, found);
+                }
+            }
+
+            /// # Safety
+            /// As [`$crate::kernels::scores::sum_of_powers`].
+            $(#[target_feature(enable = $features)])?
+            unsafe fn sum_of_powers(values: &[f32], greatest: f32) -> f32 {
+                // SAFETY: the caller's promise.
+                unsafe { $crate::kernels::scores::sum_of_powers::<$isa>(values, greatest) }
+            }
+
+            /// # Safety
             /// The level must be available.
             $(#[target_feature(enable = $features)])?
             unsafe fn prefetch(start: *const u8, bytes: usize) {
@@ -212,6 +261,10 @@ macro_rules! routines {
                 prefetch,
                 prefetch_for_later,
                 rotate,
+                greatest,
+                shift,
+                groups_in_reach,
+                sum_of_powers,
             }
         };
     };

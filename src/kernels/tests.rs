@@ -13,6 +13,7 @@ use elementwise::check_elementwise;
 mod attention;
 mod elementwise;
 mod planes;
+mod scores;
 
 /// Repeatable numbers: enough randomness for weights, without a dependency.
 struct Numbers(u64);

@@ -95,6 +95,7 @@ struct Top<'a> {
 impl Top<'_> {
     /// Makes of products with the high nibbles those of [`multiply_top`].
     fn find(&self, out: &mut [f32]) {
+        let routines = self.kernels.routines;
         let length = self.token.iter().map(|value| value * value).sum::<f32>().sqrt();
         let deviation = DEVIATION * length; // times a row's step
 
@@ -105,25 +106,29 @@ impl Top<'_> {
         // SAFETY: the level is available, and there is room for a tile of one token.
         unsafe {
             let (token, cols) = (self.token.as_ptr(), self.matrix.cols);
-            (self.kernels.routines.quantize_token)(Encoding::EightBit, token, cols, activations, 1, 0);
+            (routines.quantize_token)(Encoding::EightBit, token, cols, activations, 1, 0);
         }
         let activations = SharedPointer(activations);
 
         let Distance { mean, variance, expected } = self.distance(activations.get(), out, deviation);
         let deviation = deviation * (variance / expected).sqrt().max(1.0);
-        out.iter_mut().for_each(|out| *out = 16.0 * *out + mean);
-        let largest = largest_group(out);
+        // SAFETY: the level is available.
+        let largest = unsafe {
+            (routines.shift)(out, 16.0, mean, f32::INFINITY);
+            (routines.greatest)(out).0 / LANES
+        };
         near.clear();
         near.push(Near { group: largest, products: self.multiply_group(largest, activations.get()) });
         let rows = LANES.min(out.len() - largest * LANES);
         let best = near[0].products[..rows].iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let may_be_more = |(out, step): (&f32, &f32)| *out + DEVIATIONS * deviation * step > best;
-        for (group, (out, steps)) in out.chunks(LANES).zip(self.steps.chunks(LANES)).enumerate() {
-            // Without a branch for each row.
-            let is_near = out.iter().zip(steps).fold(false, |is_near, row| is_near | may_be_more(row));
-            if is_near && group != largest {
-                near.push(Near { group, products: [0.0; LANES] });
-            }
+        let reach = DEVIATIONS * deviation;
+        // SAFETY: the level is available, and each row has a step.
+        unsafe {
+            (routines.groups_in_reach)(out, self.steps, reach, best, &mut |group| {
+                if group != largest {
+                    near.push(Near { group, products: [0.0; LANES] });
+                }
+            });
         }
         let start = SharedPointer(near.as_mut_ptr());
         self.kernels.pool.run(near.len() - 1, &|index| {
@@ -137,14 +142,15 @@ impl Top<'_> {
             let rows = out[group * LANES..].iter().zip(&self.steps[group * LANES..]).zip(products);
             for (row, product) in rows {
                 most = most.max(*product);
-                if may_be_more(row) {
+                if row.0 + reach * row.1 > best {
                     more += product - row.0;
                     count += 1.0;
                 }
             }
         }
         let more = more / count + 0.5 * variance;
-        out.iter_mut().for_each(|out| *out = (*out + more).min(most.next_down()));
+        // SAFETY: the level is available.
+        unsafe { (routines.shift)(out, 1.0, more, most.next_down()) };
         for Near { group, products } in near.iter() {
             out[group * LANES..].iter_mut().zip(products).for_each(|(out, product)| *out = *product);
         }
@@ -198,16 +204,4 @@ impl Top<'_> {
         });
         products
     }
-}
-
-/// The group of the largest value.
-fn largest_group(values: &[f32]) -> usize {
-    let mut largest = (0, f32::NEG_INFINITY);
-    for (group, values) in values.chunks(LANES).enumerate() {
-        let value = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        if value > largest.1 {
-            largest = (group, value);
-        }
-    }
-    largest.0
 }
