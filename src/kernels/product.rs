@@ -10,12 +10,15 @@
 //! Few tokens are rounded by every thread for itself, while the first weights of its share are on their way; more, in a region
 //! of their own; and many, which are at home with the threads (see `division.rs`), by the first who multiplies them.
 //!
+//! Where a pass is over one group, several are one call of the tile: a call takes as long as a dozen blocks of 32 columns.
+//!
 //! Passes are the tasks' currency. The first tasks take large shares and the last ones small, so that there are few to
 //! take and the threads still end together.
 
 mod weights;
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::slice;
 
 use anyhow::{Result, ensure};
@@ -34,6 +37,11 @@ use weights::Weights;
 const TOKENS_ROUNDED_BY_EACH: usize = 4;
 /// Bytes of weights that are asked for before that.
 const FIRST_BYTES: usize = 16 << 10;
+/// Groups of rows that a gated product multiplies before it opens gates.
+const GATED_GROUPS: usize = 8;
+const _: () = assert!(GATED_GROUPS >= MAX_GROUPS);
+/// Bytes of weights that stay in the first-level cache for the next tile of tokens.
+const AGAIN_BYTES: usize = 22 << 10;
 
 /// What matrices are multiplied with: rows of values, normalised first if there is a norm.
 #[derive(Clone, Copy)]
@@ -187,11 +195,13 @@ impl<'a> Product<'a> {
                     }))
                 }
             };
-            let passes = shares.get(share);
-            for pass in passes.clone() {
-                let next = (pass + 1 < passes.end).then_some(pass + 1);
+            let mut passes = shares.get(share);
+            while !passes.is_empty() {
+                let some = passes.start..passes.start + product.at_once(purpose, &passes, part);
+                let next = (some.end < passes.end).then_some(some.end);
+                passes.start = some.end;
                 // SAFETY: the level is available; tasks differ in their tokens or in their rows.
-                unsafe { product.multiply_pass(purpose, pass, next, part, &activations) };
+                unsafe { product.multiply_passes(purpose, some, next, part, &activations) };
             }
         });
         Ok(())
@@ -292,24 +302,45 @@ impl<'a> Product<'a> {
         });
     }
 
-    /// Multiplies the rows of one pass with the tokens of a part; `next` is the pass that comes after it.
+    /// How many of these passes, from the first on, are multiplied in one call: with one tile of tokens all of a matrix whose
+    /// rows are whole groups, with several as many as stay in the first-level cache from one tile to the next.
+    fn at_once(&self, purpose: Purpose, passes: &Range<usize>, part: usize) -> usize {
+        if self.groups > 1 {
+            return 1;
+        }
+        let tiles = self.homes.tile_count(part);
+        let (matrix, pass, _) = self.place(purpose, passes.start);
+        let matrices = if purpose == Purpose::Gate { self.matrices } else { slice::from_ref(&matrix) };
+        if matrices.iter().any(|matrix| Weights::of(matrix, 0).prepared_bytes(self.kernels, 1, tiles) > 0) {
+            return 1;
+        }
+        let bytes: usize = matrices.iter().map(|matrix| matrix.group_bytes).sum();
+        let most = match (purpose, tiles) {
+            (Purpose::Gate, 1) => GATED_GROUPS,
+            (_, 1) => usize::MAX,
+            _ => (AGAIN_BYTES / bytes).min(GATED_GROUPS),
+        };
+        (matrix.rows / LANES).saturating_sub(pass).min(most).clamp(1, passes.len())
+    }
+
+    /// Multiplies the rows of some passes with the tokens of a part; `next` is the pass that comes after them.
     ///
     /// # Safety
     /// The level must be available, and nobody else may write these rows of these tokens meanwhile.
-    unsafe fn multiply_pass(
+    unsafe fn multiply_passes(
         &self,
         purpose: Purpose,
-        pass: usize,
+        passes: Range<usize>,
         next: Option<usize>,
         part: usize,
         activations: &Activations,
     ) {
         let tiles = self.homes.tile_count(part);
         let coming = next.map_or_else(Coming::default, |next| self.coming(purpose, next, tiles));
-        let (matrix, pass, column) = self.place(purpose, pass);
+        let (matrix, pass, column) = self.place(purpose, passes.start);
         let first_group = pass * self.groups;
         let groups = self.groups.min(matrix.rows.div_ceil(LANES) - first_group);
-        let rows = Rows { first_group, groups, column, coming };
+        let rows = Rows { first_group, groups, passes: passes.len(), column, coming };
         let up = if purpose == Purpose::Gate { self.matrices[1] } else { matrix };
         let weights = [matrix, up].map(|matrix| Weights::of(matrix, first_group));
         let bytes = weights.each_ref().map(|weights| weights.prepared_bytes(self.kernels, groups, tiles));
@@ -359,13 +390,14 @@ impl<'a> Product<'a> {
         part: usize,
         activations: &Activations,
     ) {
-        let &Rows { first_group, groups, column, mut coming } = rows;
+        let &Rows { first_group, groups, passes, column, mut coming } = rows;
         let first_row = first_group * LANES;
-        let width = groups * LANES;
+        let width = passes * groups * LANES;
         let rows = width.min(main.matrix.rows - first_row);
         let operands = |weights: &Weights| Tile {
             weights: weights.start,
             group_stride: weights.group_bytes,
+            passes,
             wide: weights.wide,
             wide_stride: weights.wide_bytes(),
             activations: std::ptr::null(),
@@ -426,7 +458,9 @@ impl<'a> Product<'a> {
 /// The rows of a pass.
 struct Rows {
     first_group: usize,
+    /// Of a pass.
     groups: usize,
+    passes: usize,
     /// The column of the result where their matrix begins.
     column: usize,
     /// What comes after them.
@@ -462,13 +496,13 @@ impl Coming {
     }
 }
 
-/// Room for the sums of the largest tile; a product writes it before it is read.
+/// Room for the sums of the largest tile, or of the passes of a gated product; a product writes it before it is read.
 #[repr(align(64))]
-struct Sums([MaybeUninit<f32>; MAX_TOKENS * MAX_GROUPS * LANES]);
+struct Sums([MaybeUninit<f32>; MAX_TOKENS * GATED_GROUPS * LANES]);
 
 impl Sums {
     fn room() -> Self {
-        Self([const { MaybeUninit::uninit() }; MAX_TOKENS * MAX_GROUPS * LANES])
+        Self([const { MaybeUninit::uninit() }; MAX_TOKENS * GATED_GROUPS * LANES])
     }
 
     fn start(&mut self) -> *mut f32 {

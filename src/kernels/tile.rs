@@ -1,7 +1,7 @@
 //! The inner loops of a matrix product: a few rows times a few tokens, and the activations' way into bytes.
 //!
 //! ```text
-//! for each part of 64 columns, for each of its two blocks:
+//! for each pass of one call, for each part of 64 columns, for each of its two blocks:
 //!     for each run of the block's vectors:               one; two where every 16 columns have a scale
 //!         dots[group][token] = what the offset of the weights asks for
 //!         for j in the run:                              four columns at a time
@@ -31,6 +31,8 @@ pub(super) struct Tile {
     pub(super) weights: *const u8,
     /// Bytes from one group of rows to the next.
     pub(super) group_stride: usize,
+    /// With one group, how many are multiplied, one after the other; else once.
+    pub(super) passes: usize,
     /// The first group's scales that are multiplied out, where the encoding has such.
     pub(super) wide: *const u8,
     /// Bytes of them from one group to the next.
@@ -77,44 +79,52 @@ pub(super) unsafe fn multiply_tile<
     const { assert!(Encoding::ALL[E].bits() == BITS) };
     // SAFETY: the caller vouches for the level and for the operands; every pointer below stays inside them.
     unsafe {
-        let mut sums = [[I::splat(0.0); TOKENS]; GROUPS];
-        if !tile.start.is_null() {
+        // Known to be once where there are several groups: a loop would cost tiles of many tokens a hundredth.
+        let passes = if GROUPS == 1 { tile.passes } else { 1 };
+        for pass in 0..passes {
+            let (first_group, first_row) = (pass * GROUPS, pass * GROUPS * LANES);
+            let mut sums = [[I::splat(0.0); TOKENS]; GROUPS];
+            if !tile.start.is_null() {
+                let start = tile.start.add(first_row);
+                for group in 0..GROUPS {
+                    for token in 0..TOKENS {
+                        sums[group][token] = I::load(start.add(token * tile.start_stride + group * LANES));
+                    }
+                }
+            }
+            let mut chunk = tile.weights.add(first_group * tile.group_stride);
+            let mut wide = tile.wide.add(first_group * tile.wide_stride);
+            let mut activations = tile.activations;
+            for _ in 0..tile.chunks {
+                let mut part = Part {
+                    head: chunk,
+                    start: chunk.add(encoding.parts_offset()),
+                    stride: tile.group_stride,
+                    wide,
+                    wide_stride: tile.wide_stride,
+                    ahead: tile.ahead,
+                };
+                for _ in 0..encoding.parts() {
+                    multiply_block::<I, E, BITS, GROUPS, TOKENS, 0>(&part, activations, &mut sums);
+                    // The two blocks of nibbles share their loads. The compiler would keep all of them for the second
+                    // block and spill; a pointer that it cannot see through makes it load again, from the first-level cache.
+                    part.start = opaque(part.start);
+                    activations = activations.add(TOKENS * encoding.activation_bytes());
+                    multiply_block::<I, E, BITS, GROUPS, TOKENS, 1>(&part, activations, &mut sums);
+                    activations = activations.add(TOKENS * encoding.activation_bytes());
+                    part.start = part.start.add(encoding.part_bytes());
+                    if encoding.is_wide() {
+                        part.wide = part.wide.add(WIDE_SCALES);
+                    }
+                }
+                wide = part.wide;
+                chunk = chunk.add(encoding.chunk_bytes());
+            }
+            let out = tile.out.add(first_row);
             for group in 0..GROUPS {
                 for token in 0..TOKENS {
-                    sums[group][token] = I::load(tile.start.add(token * tile.start_stride + group * LANES));
+                    I::store(out.add(token * tile.out_stride + group * LANES), sums[group][token]);
                 }
-            }
-        }
-        let (mut chunk, mut wide) = (tile.weights, tile.wide);
-        let mut activations = tile.activations;
-        for _ in 0..tile.chunks {
-            let mut part = Part {
-                head: chunk,
-                start: chunk.add(encoding.parts_offset()),
-                stride: tile.group_stride,
-                wide,
-                wide_stride: tile.wide_stride,
-                ahead: tile.ahead,
-            };
-            for _ in 0..encoding.parts() {
-                multiply_block::<I, E, BITS, GROUPS, TOKENS, 0>(&part, activations, &mut sums);
-                // The two blocks of nibbles share their loads. The compiler would keep all of them for the second
-                // block and spill; a pointer that it cannot see through makes it load again, from the first-level cache.
-                part.start = opaque(part.start);
-                activations = activations.add(TOKENS * encoding.activation_bytes());
-                multiply_block::<I, E, BITS, GROUPS, TOKENS, 1>(&part, activations, &mut sums);
-                activations = activations.add(TOKENS * encoding.activation_bytes());
-                part.start = part.start.add(encoding.part_bytes());
-                if encoding.is_wide() {
-                    part.wide = part.wide.add(WIDE_SCALES);
-                }
-            }
-            wide = part.wide;
-            chunk = chunk.add(encoding.chunk_bytes());
-        }
-        for group in 0..GROUPS {
-            for token in 0..TOKENS {
-                I::store(tile.out.add(token * tile.out_stride + group * LANES), sums[group][token]);
             }
         }
     }

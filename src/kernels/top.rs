@@ -189,6 +189,7 @@ impl Top<'_> {
                 let tile = Tile {
                     weights,
                     group_stride: 0,
+                    passes: 1,
                     wide: weights,
                     wide_stride: 0,
                     activations,
