@@ -51,6 +51,10 @@ const FIRST_PARTS: [usize; 3] = [0, TILE, 2 * TILE];
 const PART: usize = 4 * TILE;
 /// Tasks for each thread that are enough for all threads to end together.
 const TASKS: usize = 8;
+/// Scores of a key-value head up to which there are only as many tasks as threads need to have equal shares, and most heads
+/// are one: what the tasks of a head tell each other, and the first keys and values of each, for which nobody has asked,
+/// would take longer than a thread waits for another.
+const FEW_SCORES: usize = 8 << 10;
 
 /// The sizes of an attention and of its cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -298,14 +302,12 @@ pub fn attend(
     let part_values = |rows: usize| rows * (head_dim + 2);
     let mut scratch = kernels.scratch();
     let Scratch { parts, unfinished, .. } = &mut *scratch;
-    if plan.is_split() {
-        let wanted = plan.heads() * plan.parts * part_values(plan.rows);
-        if parts.len() < wanted {
-            parts.resize(wanted, 0.0);
-        }
-        unfinished.clear();
-        unfinished.resize_with(plan.heads(), || AtomicUsize::new(plan.chunks()));
+    let wanted = plan.split_heads() * plan.parts * part_values(plan.rows);
+    if parts.len() < wanted {
+        parts.resize(wanted, 0.0);
     }
+    unfinished.clear();
+    unfinished.resize_with(plan.split_heads(), || AtomicUsize::new(plan.chunks));
     let (parts, unfinished) = (SharedPointer(parts.as_mut_ptr()), &*unfinished);
     let result = SharedPointer(out.as_mut_ptr());
     let cache = cache.start();
@@ -342,7 +344,7 @@ pub fn attend(
     let qkv = &qkv[first * shape.row()..];
     let (angles, sight) = (angles.of_tokens(first..tokens, head_dim), sight.of_tokens(first..tokens));
     kernels.pool.run_at_home(plan.homes.count, plan.tasks() / plan.homes.count, &|index| {
-        let Share { kv_head, head, tokens, parts: range } = plan.share(index);
+        let Share { kv_head, split, tokens, parts: range } = plan.share(index);
         if tokens.is_empty() {
             return; // fewer than blocks
         }
@@ -357,7 +359,7 @@ pub fn attend(
         // positions end at `capacity` or before. Tasks differ in their heads, their tokens or their parts; who finishes
         // a head last has all parts of it before it.
         unsafe {
-            let all_parts = parts.get().wrapping_add(head * plan.parts * part_values(plan.rows));
+            let all_parts = |head: usize| parts.get().add(head * plan.parts * part_values(plan.rows));
             let task = AttentionTask {
                 q: qkv.as_ptr().add(tokens.start * shape.row() + first_head),
                 q_stride: shape.row(),
@@ -365,9 +367,7 @@ pub fn attend(
                 cache: cache.head(shape, kv_head),
                 out: result.get().add(tokens.start * out_width + first_head),
                 out_stride: out_width,
-                parts: plan
-                    .is_split()
-                    .then(|| all_parts.add(range.start * part_values(group * tokens.len()))),
+                parts: split.map(|head| all_parts(head).add(range.start * part_values(group * tokens.len()))),
                 group,
                 tokens: tokens.len(),
                 head_dim,
@@ -375,15 +375,21 @@ pub fn attend(
                 sight: sight.of_tokens(tokens),
                 positions,
             };
-            with_thread_scratch(scratch_values(plan.rows, head_dim), |scratch| {
-                (kernels.routines.attend)(&task, scratch);
-            });
-            if plan.is_split() && unfinished[head].fetch_sub(1, Ordering::AcqRel) == 1 {
-                (kernels.routines.join_parts)(&task, all_parts, part_of(end - 1) + 1);
+            if !task.positions.is_empty() {
+                with_thread_scratch(scratch_values(plan.rows, head_dim), |scratch| {
+                    (kernels.routines.attend)(&task, scratch);
+                });
+            }
+            if let Some(head) = split.filter(|head| unfinished[*head].fetch_sub(1, Ordering::AcqRel) == 1) {
+                (kernels.routines.join_parts)(&task, all_parts(head), part_of(end - 1) + 1);
             }
         }
     });
     Ok(())
+}
+
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 /// Where a part begins.
@@ -413,14 +419,17 @@ struct Plan {
     rows: usize,
     /// Parts that the positions are divided into.
     parts: usize,
-    parts_per_chunk: usize,
+    /// Key-value heads, of all blocks, that are a task each; the others are several.
+    whole: usize,
+    /// Tasks of each other head.
+    chunks: usize,
 }
 
 /// What one task works on.
 struct Share {
     kv_head: usize,
-    /// The number of the block's key-value head among those of all blocks.
-    head: usize,
+    /// The number of the head among those of several tasks, if it is one.
+    split: Option<usize>,
     tokens: Range<usize>,
     parts: Range<usize>,
 }
@@ -433,9 +442,15 @@ impl Plan {
         let blocks_each = tokens.div_ceil(runs).div_ceil((ROWS / group).max(1));
         let blocks = runs * blocks_each;
         let parts = part_of(start + tokens - 1) + 1;
-        let parts_per_chunk = (blocks * kv_heads * parts / (TASKS * threads)).clamp(1, parts);
+        let all = blocks * kv_heads;
+        let (whole, chunks) = if homes.count == 1 && (start + tokens) * tokens * group <= FEW_SCORES {
+            (all - all % threads, threads / greatest_common_divisor(threads, all % threads))
+        } else {
+            (0, (TASKS * threads).div_ceil(all))
+        };
+        let chunks = chunks.min(parts);
         let mut plan =
-            Plan { group, kv_heads, start, homes, blocks_each, blocks, rows: 0, parts, parts_per_chunk };
+            Plan { group, kv_heads, start, homes, blocks_each, blocks, rows: 0, parts, whole, chunks };
         let largest = (0..blocks).map(|block| plan.tokens_of(block).len()).max();
         plan.rows = group * largest.unwrap_or_default();
         plan
@@ -453,34 +468,36 @@ impl Plan {
         bound(block + 1)..bound(block)
     }
 
-    fn chunks(&self) -> usize {
-        self.parts.div_ceil(self.parts_per_chunk)
+    /// The first part of a chunk. Chunks are as equally long as parts allow; one may be empty.
+    fn first_part(&self, chunk: usize) -> usize {
+        if chunk == self.chunks {
+            return self.parts;
+        }
+        let wanted = (self.start + self.homes.tiling.tokens()) * chunk / self.chunks;
+        let part = part_of(wanted);
+        if wanted - part_start(part) <= part_start(part + 1) - wanted { part } else { part + 1 }
     }
 
-    /// Whether a head's parts belong to several tasks.
-    fn is_split(&self) -> bool {
-        self.chunks() > 1
-    }
-
-    /// Key-value heads of all blocks.
-    fn heads(&self) -> usize {
-        self.blocks * self.kv_heads
+    /// Key-value heads whose parts belong to several tasks, of all blocks.
+    fn split_heads(&self) -> usize {
+        if self.chunks > 1 { self.blocks * self.kv_heads - self.whole } else { 0 }
     }
 
     fn tasks(&self) -> usize {
-        self.heads() * self.chunks()
+        self.whole + (self.blocks * self.kv_heads - self.whole) * self.chunks
     }
 
     fn share(&self, index: usize) -> Share {
-        let (kv_head, rest) = (index % self.kv_heads, index / self.kv_heads);
-        let (chunk, block) = (rest % self.chunks(), rest / self.chunks());
-        let first_part = chunk * self.parts_per_chunk;
-        Share {
-            kv_head,
-            head: block * self.kv_heads + kv_head,
-            tokens: self.tokens_of(block),
-            parts: first_part..(first_part + self.parts_per_chunk).min(self.parts),
-        }
+        let (head, parts) = match index.checked_sub(self.whole) {
+            None => (index, 0..self.parts),
+            Some(index) => {
+                let chunk = index % self.chunks;
+                (self.whole + index / self.chunks, self.first_part(chunk)..self.first_part(chunk + 1))
+            }
+        };
+        let tokens = self.tokens_of(head / self.kv_heads);
+        let split = (head >= self.whole && self.chunks > 1).then(|| head - self.whole);
+        Share { kv_head: head % self.kv_heads, split, tokens, parts }
     }
 
     /// The new tokens that stand there.

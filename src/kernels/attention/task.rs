@@ -124,6 +124,9 @@ unsafe fn attend<I: Isa, E: Element>(
             for first in positions.clone().step_by(TILE) {
                 let count = (positions.end - first).min(TILE);
                 let width = count.next_multiple_of(LANES);
+                let is_last = first + TILE >= task.positions.end;
+                let next_tile = if is_last { 0 } else { (TILE * head_dim) as isize };
+                let first_values = if first == task.positions.start { values.offset_from(keys) } else { 0 };
                 // Sixteen positions are a vector of columns; their keys lie together.
                 let product = Product {
                     inner: head_dim,
@@ -131,7 +134,7 @@ unsafe fn attend<I: Isa, E: Element>(
                     right_stride: LANES,
                     right_column: head_dim * LANES,
                     out_stride: TILE,
-                    ahead: TILE * head_dim,
+                    ahead: [next_tile, first_values],
                 };
                 let (left, out) = (queries.as_ptr(), scores.as_mut_ptr());
                 let keys = keys.add(first * head_dim);
@@ -169,7 +172,7 @@ unsafe fn attend<I: Isa, E: Element>(
                     right_stride: head_dim,
                     right_column: LANES,
                     out_stride: head_dim,
-                    ahead: TILE * head_dim,
+                    ahead: [next_tile, 0],
                 };
                 let (left, out) = (scores.as_ptr(), results.as_mut_ptr());
                 let values = values.add(first * head_dim);
@@ -382,9 +385,10 @@ struct Product {
     /// Values from one vector of columns to the next in `right`.
     right_column: usize,
     out_stride: usize,
-    /// The cache's elements are asked for so many before they are needed: in the loop, a line at a time, because a burst of
-    /// requests would keep the loop waiting.
-    ahead: usize,
+    /// How far from an element of the cache those stand that are asked for when it is read: the next tile's, and with a task's
+    /// first keys its first values. Zero: none. In the loop, a line at a time, because a burst of requests would keep the loop
+    /// waiting.
+    ahead: [isize; 2],
 }
 
 impl Element for i8 {
@@ -490,7 +494,9 @@ unsafe fn multiply_corner<I: Isa, E: Element, const ADD: bool, const ROWS: usize
                 vectors[column] = E::load::<I>(right.add(place));
                 // A line holds several vectors and is asked for with the first.
                 if E::PREFETCHED && place.is_multiple_of(64 / size_of::<E>()) {
-                    I::prefetch(right.wrapping_add(place + product.ahead).cast());
+                    for ahead in product.ahead.into_iter().filter(|ahead| *ahead != 0) {
+                        I::prefetch(right.wrapping_offset(place as isize + ahead).cast());
+                    }
                 }
             }
             for row in 0..ROWS {
