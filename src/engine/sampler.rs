@@ -31,13 +31,12 @@ pub fn log_total(logits: &[f32]) -> anyhow::Result<f32> {
     Ok(score + total.ln())
 }
 
-/// The likeliest, if the logits are numbers.
+/// The likeliest, if all logits are numbers.
 fn find(logits: &[f32]) -> anyhow::Result<Likeliest> {
     let found = kernels::likeliest(logits);
-    anyhow::ensure!(
-        found.score.is_finite(),
-        "the model computes no numbers; its weights are broken: fetch them again"
-    );
+    // Each adds at most 1, but for rounding, and one that is no number far more.
+    let are_numbers = found.score.is_finite() && found.total <= 2.0 * logits.len() as f32;
+    anyhow::ensure!(are_numbers, "the model computes no numbers; its weights are broken: fetch them again");
     Ok(found)
 }
 
@@ -94,5 +93,11 @@ mod tests {
     #[test]
     fn logits_that_are_no_numbers_are_an_error() {
         assert!(likeliest(&[f32::NAN; 4]).is_err());
+        for place in [0, 50, 99] {
+            let mut logits = vec![0.5; 100];
+            assert!(likeliest(&logits).is_ok());
+            logits[place] = f32::NAN;
+            assert!(likeliest(&logits).is_err() && logprob(&logits, 3).is_err(), "{place}");
+        }
     }
 }

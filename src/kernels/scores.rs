@@ -18,7 +18,8 @@ pub struct Likeliest {
     pub place: usize,
     /// −∞ where none is a number.
     pub score: f32,
-    /// Σ e^(score − the greatest) over all: the inverse of its probability.
+    /// Σ e^(score − the greatest) over all: the inverse of its probability. Where a score is no number, neither is this, or it is
+    /// above 10³⁸.
     pub total: f32,
 }
 
@@ -63,6 +64,7 @@ unsafe fn greatest_of_run<I: Isa>(run: &[f32]) -> f32 {
     let greatest = unsafe {
         let mut greatest = I::splat(f32::NEG_INFINITY);
         for values in vectors {
+            // In this order: where one of two is no number, some levels take the second.
             greatest = I::max(I::load(values.as_ptr()), greatest);
         }
         I::largest(greatest)

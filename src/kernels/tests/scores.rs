@@ -28,11 +28,21 @@ fn the_likeliest_is_the_first_of_the_greatest_and_its_probability_is_known() {
 }
 
 #[test]
-fn scores_that_are_no_numbers_have_no_greatest() {
+fn scores_that_are_no_numbers_are_not_the_greatest_and_show_in_the_total() {
     for kernels in all_kernels() {
         for count in [0, 5, 300] {
             let found = likeliest_by(kernels.routines, &vec![f32::NAN; count]);
             assert!(found.place == 0 && !found.score.is_finite(), "{}", kernels.name());
+        }
+        for count in [5, 300] {
+            for place in [0, count - 1] {
+                let mut scores = vec![0.5; count];
+                scores[place] = f32::NAN;
+                scores[2] = 0.75;
+                let found = likeliest_by(kernels.routines, &scores);
+                assert_eq!((found.place, found.score), (2, 0.75), "{}", kernels.name());
+                assert!(found.total.is_nan() || found.total > 1e38, "{}", kernels.name());
+            }
         }
     }
 }
