@@ -6,6 +6,7 @@ use std::arch::x86_64::*;
 use half::f16;
 
 use super::isa::{Isa, LANES};
+use super::layout::Encoding;
 
 /// `VNNI`: with AVX-VNNI's instructions.
 pub(super) struct Avx2<const VNNI: bool>;
@@ -36,7 +37,11 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
     const SIGNED_BYTES: bool = !VNNI;
     const HIGH_NIBBLE_IN_PLACE: bool = VNNI;
     const ADDS_IN_16_BITS: bool = !VNNI;
-    const SPREADS_SCALES: bool = true;
+
+    #[inline(always)]
+    fn tiles_worth_preparing(encoding: Encoding) -> Option<usize> {
+        Some(if encoding.is_nested() { 4 } else { 8 })
+    }
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Pair<__m256> {
@@ -171,6 +176,15 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
         unsafe {
             let from = from.cast::<__m256i>();
             Pair(_mm256_load_si256(from), _mm256_load_si256(from.add(1)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_weights(to: *mut u8, weights: Pair<__m256i>) {
+        // SAFETY: see above.
+        unsafe {
+            let to = to.cast::<__m256i>();
+            _mm256_store_si256(to, weights.0);
+            _mm256_store_si256(to.add(1), weights.1);
         }
     }
     #[inline(always)]

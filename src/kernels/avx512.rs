@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 use half::f16;
 
 use super::isa::{Isa, LANES};
+use super::layout::Encoding;
 
 pub(super) struct Avx512;
 
@@ -37,7 +38,12 @@ impl Isa for Avx512 {
     const SIGNED_BYTES: bool = false;
     const HIGH_NIBBLE_IN_PLACE: bool = true;
     const ADDS_IN_16_BITS: bool = false;
-    const SPREADS_SCALES: bool = true;
+
+    #[inline(always)]
+    fn tiles_worth_preparing(encoding: Encoding) -> Option<usize> {
+        // Six bits have so many scales that bytes are no faster.
+        (encoding != Encoding::SixBit).then_some(4)
+    }
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> __m512 {
@@ -139,6 +145,11 @@ impl Isa for Avx512 {
     unsafe fn weights(from: *const u8) -> __m512i {
         // SAFETY: see above.
         unsafe { _mm512_load_si512(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn store_weights(to: *mut u8, weights: __m512i) {
+        // SAFETY: see above.
+        unsafe { _mm512_store_si512(to.cast(), weights) }
     }
     #[inline(always)]
     unsafe fn low_nibbles(a: __m512i) -> __m512i {

@@ -6,6 +6,7 @@
 
 use half::f16;
 
+use super::layout::Encoding;
 use super::tile::{self, Block};
 
 /// Lanes of a vector, and rows of a group of packed weights.
@@ -38,8 +39,13 @@ pub(super) trait Isa: Sized {
     /// Whether 16 bits hold the sixteen products of a block that are added up in a lane. Without a correction, which makes
     /// them smaller, they do so for weights of four bits, and for half a block of more.
     const ADDS_IN_16_BITS: bool;
-    /// Whether products of many tokens are faster with nested scales multiplied out before.
-    const SPREADS_SCALES: bool;
+
+    /// From how many tiles of tokens on products are faster if weights of this encoding are made first what
+    /// [`Encoding::for_many_tokens`] says; none where that was not measured.
+    #[inline(always)]
+    fn tiles_worth_preparing(_encoding: Encoding) -> Option<usize> {
+        None
+    }
 
     unsafe fn splat(value: f32) -> Self::Floats;
     unsafe fn load(from: *const f32) -> Self::Floats;
@@ -65,6 +71,7 @@ pub(super) trait Isa: Sized {
     unsafe fn to_bytes(a: Self::Floats) -> ([i8; LANES], i32);
 
     unsafe fn weights(from: *const u8) -> Self::Weights;
+    unsafe fn store_weights(to: *mut u8, weights: Self::Weights);
     unsafe fn low_nibbles(a: Self::Weights) -> Self::Weights;
     /// The high nibbles, or 16 times them: see [`Isa::HIGH_NIBBLE_IN_PLACE`].
     unsafe fn high_nibbles(a: Self::Weights) -> Self::Weights;
@@ -89,7 +96,7 @@ pub(super) trait Isa: Sized {
     /// another order.
     #[inline(always)]
     unsafe fn dot_run<
-        const BITS: usize,
+        const E: usize,
         const HALF: usize,
         const FROM: usize,
         const TO: usize,
@@ -100,7 +107,7 @@ pub(super) trait Isa: Sized {
         dots: &mut [[Self::Sums; TOKENS]; GROUPS],
     ) {
         // SAFETY: the caller vouches for the level and the block.
-        unsafe { tile::dot_run::<Self, BITS, HALF, FROM, TO, GROUPS, TOKENS>(block, dots) }
+        unsafe { tile::dot_run::<Self, E, HALF, FROM, TO, GROUPS, TOKENS>(block, dots) }
     }
     unsafe fn sums_of_nibbles(sums: Self::Sums, correction: i32) -> Self::Floats;
     unsafe fn sums_of_bytes(sums: Self::Sums) -> Self::Floats;

@@ -23,6 +23,9 @@
 //! 4 × part            scales, then minima, [block 0, 1][16 rows] u8; weights
 //! ```
 //!
+//! Where many tokens are multiplied with five or six bits, these become a byte each before, behind the same scales, so that they
+//! are put together once and not for every tile of tokens.
+//!
 //! Eight bits may also lie in two planes: the high nibbles as four bits lie, and behind it the low ones of all groups,
 //! 512 bytes a part. So the first of them can be multiplied alone; see `planes.rs`.
 //!
@@ -81,6 +84,14 @@ struct WideScales {
     minima: [Rows<f32>; 2],
 }
 
+/// A part of five or six bits, a byte for each weight, as products of many tokens want it: behind scales of all sixteen rows,
+/// and minima or second scales.
+#[repr(C, align(64))]
+struct WholePart<Scales> {
+    scales: Scales,
+    weights: [[Vector; VECTORS]; 2],
+}
+
 /// What stands before the parts of nested scales.
 #[repr(C, align(64))]
 struct NestedHead {
@@ -126,6 +137,8 @@ pub(super) const WIDE_MINIMA: usize = 128;
 pub(super) const WIDE_SCALES: usize = size_of::<WideScales>();
 /// Bytes of a part in the second of two planes.
 pub(super) const LOW_PLANE_PART: usize = PART * LANES / 2;
+/// Bytes of a part's weights where each is a byte.
+const WHOLE: usize = 2 * VECTORS * 64;
 /// Offset of the bits above the nibbles from the weights.
 pub(super) const HIGH_BITS: usize = VECTORS * 64;
 
@@ -144,6 +157,10 @@ const _: () =
     assert!(offset_of!(FiveBitMinimumPart, fifth) == offset_of!(FiveBitMinimumPart, weights) + HIGH_BITS);
 const _: () = assert!(size_of::<SixBitPart>() == 896 && offset_of!(SixBitPart, weights) == 128);
 const _: () = assert!(offset_of!(SixBitPart, high) == offset_of!(SixBitPart, weights) + HIGH_BITS);
+const _: () = assert!(size_of::<WholePart<[Rows<f16>; 2]>>() == offset_of!(FiveBitPart, weights) + WHOLE);
+const _: () = assert!(size_of::<WholePart<[Rows<f16>; 4]>>() == offset_of!(SixBitPart, weights) + WHOLE);
+const _: () =
+    assert!(offset_of!(WholePart<[Rows<f16>; 4]>, weights) == offset_of!(FiveBitMinimumPart, weights));
 const _: () = assert!(size_of::<EightBitPart>() == 1088 && offset_of!(EightBitPart, weights) == 64);
 const _: () = assert!(size_of::<FourBitPart>() + LOW_PLANE_PART == size_of::<EightBitPart>());
 
@@ -164,6 +181,12 @@ pub(super) enum Encoding {
     FiveBitMinimum,
     /// (q − 32) · scale, q in 0…63, a scale for every 16 columns
     SixBit,
+    /// [`Encoding::FiveBit`] with a byte for each weight, for many tokens; never kept.
+    FiveBitWhole,
+    /// [`Encoding::FiveBitMinimum`] in the same way.
+    FiveBitMinimumWhole,
+    /// [`Encoding::SixBit`] in the same way.
+    SixBitWhole,
     /// q · scale, q in −128…127
     EightBit,
     /// The same in two planes; joined when it is multiplied.
@@ -174,7 +197,7 @@ pub(super) enum Encoding {
 
 impl Encoding {
     /// Every encoding; their places here number them.
-    pub(super) const ALL: [Encoding; 10] = [
+    pub(super) const ALL: [Encoding; 13] = [
         Encoding::FourBit,
         Encoding::FourBitMinimum,
         Encoding::FourBitNested,
@@ -182,6 +205,9 @@ impl Encoding {
         Encoding::FiveBit,
         Encoding::FiveBitMinimum,
         Encoding::SixBit,
+        Encoding::FiveBitWhole,
+        Encoding::FiveBitMinimumWhole,
+        Encoding::SixBitWhole,
         Encoding::EightBit,
         Encoding::EightBitPlanes,
         Encoding::HighNibbles,
@@ -197,6 +223,9 @@ impl Encoding {
             Encoding::FiveBit => "five-bit",
             Encoding::FiveBitMinimum => "five-bit-minimum",
             Encoding::SixBit => "six-bit",
+            Encoding::FiveBitWhole => "five-bit-whole",
+            Encoding::FiveBitMinimumWhole => "five-bit-minimum-whole",
+            Encoding::SixBitWhole => "six-bit-whole",
             Encoding::EightBit => "eight-bit",
             Encoding::EightBitPlanes => "eight-bit-planes",
             Encoding::HighNibbles => "high-nibbles",
@@ -205,9 +234,7 @@ impl Encoding {
 
     /// The encoding of this name, if weights are kept in it.
     pub(super) fn named(name: &str) -> Option<Encoding> {
-        Encoding::ALL
-            .into_iter()
-            .find(|encoding| encoding.name() == name && !encoding.is_wide() && !encoding.is_plane())
+        Encoding::ALL.into_iter().find(|encoding| encoding.name() == name && encoding.is_kept())
     }
 
     /// Bits of a weight.
@@ -218,10 +245,23 @@ impl Encoding {
             | Encoding::FourBitNested
             | Encoding::FourBitWide
             | Encoding::HighNibbles => 4,
-            Encoding::FiveBit | Encoding::FiveBitMinimum => 5,
-            Encoding::SixBit => 6,
+            Encoding::FiveBit
+            | Encoding::FiveBitMinimum
+            | Encoding::FiveBitWhole
+            | Encoding::FiveBitMinimumWhole => 5,
+            Encoding::SixBit | Encoding::SixBitWhole => 6,
             Encoding::EightBit | Encoding::EightBitPlanes => 8,
         }
+    }
+
+    /// Bits that a weight takes, its scale not counted.
+    pub(super) const fn stored_bits(self) -> usize {
+        if self.is_whole() { 8 } else { self.bits() }
+    }
+
+    /// Whether bits above the nibbles lie behind them.
+    pub(super) const fn has_high_bits(self) -> bool {
+        matches!(self.stored_bits(), 5 | 6)
     }
 
     /// Whether there are minima; else there is an offset in the middle of the range.
@@ -230,10 +270,13 @@ impl Encoding {
             Encoding::FourBitMinimum
             | Encoding::FourBitNested
             | Encoding::FourBitWide
-            | Encoding::FiveBitMinimum => true,
+            | Encoding::FiveBitMinimum
+            | Encoding::FiveBitMinimumWhole => true,
             Encoding::FourBit
             | Encoding::FiveBit
+            | Encoding::FiveBitWhole
             | Encoding::SixBit
+            | Encoding::SixBitWhole
             | Encoding::EightBit
             | Encoding::EightBitPlanes
             | Encoding::HighNibbles => false,
@@ -250,6 +293,27 @@ impl Encoding {
         matches!(self, Encoding::FourBitWide)
     }
 
+    /// Whether weights of fewer bits are a byte each.
+    pub(super) const fn is_whole(self) -> bool {
+        matches!(self, Encoding::FiveBitWhole | Encoding::FiveBitMinimumWhole | Encoding::SixBitWhole)
+    }
+
+    /// Whether matrices are kept in it; the others are made of those, or are half of one.
+    const fn is_kept(self) -> bool {
+        !self.is_wide() && !self.is_whole() && !self.is_plane()
+    }
+
+    /// What the weights of a pass over many tokens are made into first, the products being the same, bit for bit.
+    pub(super) const fn for_many_tokens(self) -> Option<Encoding> {
+        match self {
+            Encoding::FourBitNested => Some(Encoding::FourBitWide),
+            Encoding::FiveBit => Some(Encoding::FiveBitWhole),
+            Encoding::FiveBitMinimum => Some(Encoding::FiveBitMinimumWhole),
+            Encoding::SixBit => Some(Encoding::SixBitWhole),
+            _ => None,
+        }
+    }
+
     /// Whether it is one of two planes.
     pub(super) const fn is_plane(self) -> bool {
         matches!(self, Encoding::HighNibbles)
@@ -257,7 +321,7 @@ impl Encoding {
 
     /// Scales of a row in a block.
     pub(super) const fn scales(self) -> usize {
-        if matches!(self, Encoding::SixBit) { 2 } else { 1 }
+        if matches!(self, Encoding::SixBit | Encoding::SixBitWhole) { 2 } else { 1 }
     }
 
     /// Parts of a chunk: of what is repeated along a group.
@@ -295,6 +359,9 @@ impl Encoding {
             Encoding::FiveBit => size_of::<FiveBitPart>(),
             Encoding::FiveBitMinimum => size_of::<FiveBitMinimumPart>(),
             Encoding::SixBit => size_of::<SixBitPart>(),
+            Encoding::FiveBitWhole | Encoding::FiveBitMinimumWhole | Encoding::SixBitWhole => {
+                self.weights_offset() + WHOLE
+            }
             Encoding::EightBit => size_of::<EightBitPart>(),
         }
     }
@@ -307,9 +374,11 @@ impl Encoding {
             }
             Encoding::FourBitMinimum => offset_of!(FourBitMinimumPart, weights),
             Encoding::FourBitNested | Encoding::FourBitWide => offset_of!(FourBitNestedPart, weights),
-            Encoding::FiveBit => offset_of!(FiveBitPart, weights),
-            Encoding::FiveBitMinimum => offset_of!(FiveBitMinimumPart, weights),
-            Encoding::SixBit => offset_of!(SixBitPart, weights),
+            Encoding::FiveBit | Encoding::FiveBitWhole => offset_of!(FiveBitPart, weights),
+            Encoding::FiveBitMinimum | Encoding::FiveBitMinimumWhole => {
+                offset_of!(FiveBitMinimumPart, weights)
+            }
+            Encoding::SixBit | Encoding::SixBitWhole => offset_of!(SixBitPart, weights),
             Encoding::EightBit => offset_of!(EightBitPart, weights),
         }
     }

@@ -55,7 +55,6 @@ impl<D: Dots> Isa for Neon<D> {
     // Bytes have a shift of their own: it costs no more than the mask.
     const HIGH_NIBBLE_IN_PLACE: bool = false;
     const ADDS_IN_16_BITS: bool = false;
-    const SPREADS_SCALES: bool = false;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self::Floats {
@@ -181,6 +180,13 @@ impl<D: Dots> Isa for Neon<D> {
         unsafe { quad(|i| vld1q_u8(from.add(16 * i))) }
     }
     #[inline(always)]
+    unsafe fn store_weights(to: *mut u8, weights: Self::Weights) {
+        for (index, weights) in weights.into_iter().enumerate() {
+            // SAFETY: see above.
+            unsafe { vst1q_u8(to.add(16 * index), weights) };
+        }
+    }
+    #[inline(always)]
     unsafe fn low_nibbles(a: Self::Weights) -> Self::Weights {
         // SAFETY: see above.
         unsafe { quad(|i| vandq_u8(a[i], vdupq_n_u8(15))) }
@@ -217,7 +223,7 @@ impl<D: Dots> Isa for Neon<D> {
     }
     #[inline(always)]
     unsafe fn dot_run<
-        const BITS: usize,
+        const E: usize,
         const HALF: usize,
         const FROM: usize,
         const TO: usize,
@@ -228,7 +234,7 @@ impl<D: Dots> Isa for Neon<D> {
         dots: &mut [[Self::Sums; TOKENS]; GROUPS],
     ) {
         // SAFETY: see above.
-        unsafe { D::dot_run::<BITS, HALF, FROM, TO, GROUPS, TOKENS>(block, dots) }
+        unsafe { D::dot_run::<E, HALF, FROM, TO, GROUPS, TOKENS>(block, dots) }
     }
     #[inline(always)]
     unsafe fn sums_of_nibbles(sums: Self::Sums, correction: i32) -> Self::Floats {

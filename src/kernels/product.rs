@@ -352,9 +352,9 @@ impl<'a> Product<'a> {
             let [first, second] = weights;
             // SAFETY: there is room for the groups of both; the rest is the caller's promise.
             unsafe {
-                let first = first.prepared(self.kernels, groups, bytes[0], room);
+                let first = first.prepared(self.kernels, groups, tiles, room);
                 let second = if purpose == Purpose::Gate {
-                    second.prepared(self.kernels, groups, bytes[1], room.add(bytes[0]))
+                    second.prepared(self.kernels, groups, tiles, room.add(bytes[0]))
                 } else {
                     first
                 };

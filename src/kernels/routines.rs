@@ -4,7 +4,7 @@ use super::attention::AttentionTask;
 use super::elementwise::Angles;
 use super::layout::Encoding;
 use super::scores::GroupsInReach;
-use super::tile::{MultiplyTile, SpreadScales};
+use super::tile::{MultiplyTile, Prepare};
 
 /// What a level can do. All functions need the level to be available.
 pub(super) struct Routines {
@@ -16,8 +16,8 @@ pub(super) struct Routines {
     pub(super) multiply_tile: fn(Encoding, usize, usize) -> MultiplyTile,
     /// [`super::tile::quantize_token`]
     pub(super) quantize_token: unsafe fn(Encoding, *const f32, usize, *mut u8, usize, usize),
-    /// [`super::tile::spread_scales`], where that is worth it.
-    pub(super) spread_scales: Option<SpreadScales>,
+    /// How groups of an encoding are made ready for so many tiles of tokens, where that is worth it.
+    pub(super) prepare: fn(Encoding, usize) -> Option<Prepare>,
     /// [`super::planes::join_planes`]
     pub(super) join_planes: unsafe fn(&[u8], &[u8], &mut [u8]),
     /// [`super::attention::attend_task`]
@@ -50,33 +50,33 @@ macro_rules! routines {
         static $table: $crate::kernels::routines::Routines = {
             use $crate::kernels::isa::Isa;
             use $crate::kernels::layout::Encoding;
-            use $crate::kernels::tile::{MultiplyTile, Tile};
+            use $crate::kernels::tile::{MultiplyTile, Prepare, Tile};
 
             /// # Safety
             /// As [`$crate::kernels::tile::multiply_tile`].
             $(#[target_feature(enable = $features)])?
-            unsafe fn tile<const E: usize, const BITS: usize, const GROUPS: usize, const TOKENS: usize>(
+            unsafe fn tile<const E: usize, const GROUPS: usize, const TOKENS: usize>(
                 tile: &Tile,
             ) {
                 // SAFETY: the caller's promise.
-                unsafe { $crate::kernels::tile::multiply_tile::<$isa, E, BITS, GROUPS, TOKENS>(tile) }
+                unsafe { $crate::kernels::tile::multiply_tile::<$isa, E, GROUPS, TOKENS>(tile) }
             }
 
-            fn of_encoding<const E: usize, const BITS: usize>(groups: usize, tokens: usize) -> MultiplyTile {
+            fn of_encoding<const E: usize>(groups: usize, tokens: usize) -> MultiplyTile {
                 const WIDE: usize = <$isa as Isa>::WIDE_GROUPS;
                 match (groups, tokens) {
-                    (1, 1) => tile::<E, BITS, 1, 1>,
-                    (1, 2) => tile::<E, BITS, 1, 2>,
-                    (1, 3) => tile::<E, BITS, 1, 3>,
-                    (1, 4) => tile::<E, BITS, 1, 4>,
-                    (1, 5) => tile::<E, BITS, 1, 5>,
-                    (1, 6) => tile::<E, BITS, 1, 6>,
-                    (_, 1) => tile::<E, BITS, WIDE, 1>,
-                    (_, 2) => tile::<E, BITS, WIDE, 2>,
-                    (_, 3) => tile::<E, BITS, WIDE, 3>,
-                    (_, 4) => tile::<E, BITS, WIDE, 4>,
-                    (_, 5) => tile::<E, BITS, WIDE, 5>,
-                    (_, _) => tile::<E, BITS, WIDE, 6>,
+                    (1, 1) => tile::<E, 1, 1>,
+                    (1, 2) => tile::<E, 1, 2>,
+                    (1, 3) => tile::<E, 1, 3>,
+                    (1, 4) => tile::<E, 1, 4>,
+                    (1, 5) => tile::<E, 1, 5>,
+                    (1, 6) => tile::<E, 1, 6>,
+                    (_, 1) => tile::<E, WIDE, 1>,
+                    (_, 2) => tile::<E, WIDE, 2>,
+                    (_, 3) => tile::<E, WIDE, 3>,
+                    (_, 4) => tile::<E, WIDE, 4>,
+                    (_, 5) => tile::<E, WIDE, 5>,
+                    (_, _) => tile::<E, WIDE, 6>,
                 }
             }
 
@@ -84,7 +84,7 @@ macro_rules! routines {
                 debug_assert!(groups <= <$isa as Isa>::WIDE_GROUPS && tokens <= <$isa as Isa>::TILE_TOKENS);
                 macro_rules! of {
                     ($name:ident) => {
-                        of_encoding::<{ Encoding::$name as usize }, { Encoding::$name.bits() }>(groups, tokens)
+                        of_encoding::<{ Encoding::$name as usize }>(groups, tokens)
                     };
                 }
                 match encoding {
@@ -95,6 +95,9 @@ macro_rules! routines {
                     Encoding::FiveBit => of!(FiveBit),
                     Encoding::FiveBitMinimum => of!(FiveBitMinimum),
                     Encoding::SixBit => of!(SixBit),
+                    Encoding::FiveBitWhole => of!(FiveBitWhole),
+                    Encoding::FiveBitMinimumWhole => of!(FiveBitMinimumWhole),
+                    Encoding::SixBitWhole => of!(SixBitWhole),
                     Encoding::EightBit | Encoding::EightBitPlanes => of!(EightBit),
                 }
             }
@@ -122,11 +125,10 @@ macro_rules! routines {
                     match encoding {
                         Encoding::FourBit => of!(FourBit),
                         Encoding::FourBitMinimum => of!(FourBitMinimum),
-                        Encoding::FourBitNested => of!(FourBitNested),
-                        Encoding::FourBitWide => of!(FourBitWide),
-                        Encoding::FiveBit => of!(FiveBit),
-                        Encoding::FiveBitMinimum => of!(FiveBitMinimum),
-                        Encoding::SixBit => of!(SixBit),
+                        Encoding::FourBitNested | Encoding::FourBitWide => of!(FourBitNested),
+                        Encoding::FiveBit | Encoding::FiveBitWhole => of!(FiveBit),
+                        Encoding::FiveBitMinimum | Encoding::FiveBitMinimumWhole => of!(FiveBitMinimum),
+                        Encoding::SixBit | Encoding::SixBitWhole => of!(SixBit),
                         Encoding::EightBit | Encoding::EightBitPlanes => of!(EightBit),
                         Encoding::HighNibbles => of!(HighNibbles),
                     }
@@ -139,6 +141,25 @@ macro_rules! routines {
             unsafe fn spread_scales(from: *const u8, chunks: usize, to: *mut u8) {
                 // SAFETY: the caller's promise.
                 unsafe { $crate::kernels::tile::spread_scales::<$isa>(from, chunks, to) }
+            }
+
+            /// # Safety
+            /// As [`$crate::kernels::tile::join_bits`].
+            $(#[target_feature(enable = $features)])?
+            unsafe fn join_bits<const E: usize>(from: *const u8, parts: usize, to: *mut u8) {
+                // SAFETY: the caller's promise.
+                unsafe { $crate::kernels::tile::join_bits::<$isa, E>(from, parts, to) }
+            }
+
+            fn prepare(encoding: Encoding, tiles: usize) -> Option<Prepare> {
+                match encoding {
+                    _ if <$isa as Isa>::tiles_worth_preparing(encoding).is_none_or(|worth| tiles < worth) => None,
+                    Encoding::FourBitNested => Some(spread_scales),
+                    Encoding::FiveBit => Some(join_bits::<{ Encoding::FiveBit as usize }>),
+                    Encoding::FiveBitMinimum => Some(join_bits::<{ Encoding::FiveBitMinimum as usize }>),
+                    Encoding::SixBit => Some(join_bits::<{ Encoding::SixBit as usize }>),
+                    _ => None,
+                }
             }
 
             /// # Safety
@@ -252,7 +273,7 @@ macro_rules! routines {
                 tile_tokens: <$isa as Isa>::TILE_TOKENS,
                 multiply_tile,
                 quantize_token,
-                spread_scales: if <$isa as Isa>::SPREADS_SCALES { Some(spread_scales) } else { None },
+                prepare,
                 join_planes,
                 attend,
                 join_parts,

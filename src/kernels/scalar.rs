@@ -28,7 +28,6 @@ impl Isa for Scalar {
     const SIGNED_BYTES: bool = true;
     const HIGH_NIBBLE_IN_PLACE: bool = false;
     const ADDS_IN_16_BITS: bool = false;
-    const SPREADS_SCALES: bool = false;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self::Floats {
@@ -119,6 +118,11 @@ impl Isa for Scalar {
     unsafe fn weights(from: *const u8) -> Self::Weights {
         // SAFETY: the caller vouches for 64 bytes.
         unsafe { from.cast::<Self::Weights>().read() }
+    }
+    #[inline(always)]
+    unsafe fn store_weights(to: *mut u8, weights: Self::Weights) {
+        // SAFETY: the caller vouches for room for 64 bytes.
+        unsafe { to.cast::<Self::Weights>().write(weights) }
     }
     #[inline(always)]
     unsafe fn low_nibbles(a: Self::Weights) -> Self::Weights {

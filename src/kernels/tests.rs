@@ -195,7 +195,7 @@ fn products_of_the_largest_weights_and_activations() {
     }
 }
 
-/// Many tokens are multiplied with scales that are spread first; that may change no bit.
+/// Many tokens are multiplied with weights that are made ready first; that may change no bit.
 #[test]
 fn products_do_not_depend_on_how_many_tokens_there_are() {
     let (rows, cols, tokens) = (40, 512, 40);

@@ -56,27 +56,17 @@ pub(super) struct Tile {
 /// A tile with its sizes fixed.
 pub(super) type MultiplyTile = unsafe fn(&Tile);
 
-/// Multiplies out the scales of a group of so many chunks; see [`spread_scales`].
-pub(super) type SpreadScales = unsafe fn(*const u8, usize, *mut u8);
-
-/// Multiplies one tile; see the module's description. `E` is the encoding's place in [`Encoding::ALL`], and `BITS` its bits.
+/// Multiplies one tile; see the module's description. `E` is the encoding's place in [`Encoding::ALL`].
 ///
 /// # Safety
 /// The level must be available. `tile` must point to `GROUPS` groups of `chunks` chunks of this encoding, to the
 /// activations of as many columns for `TOKENS` tokens, and to `TOKENS` rows of 16 · `GROUPS` values in `out` and, if
 /// it is not null, in `start`.
 #[inline(always)]
-pub(super) unsafe fn multiply_tile<
-    I: Isa,
-    const E: usize,
-    const BITS: usize,
-    const GROUPS: usize,
-    const TOKENS: usize,
->(
+pub(super) unsafe fn multiply_tile<I: Isa, const E: usize, const GROUPS: usize, const TOKENS: usize>(
     tile: &Tile,
 ) {
     let encoding = const { Encoding::ALL[E] };
-    const { assert!(Encoding::ALL[E].bits() == BITS) };
     // SAFETY: the caller vouches for the level and for the operands; every pointer below stays inside them.
     unsafe {
         // Known to be once where there are several groups: a loop would cost tiles of many tokens a hundredth.
@@ -105,12 +95,12 @@ pub(super) unsafe fn multiply_tile<
                     ahead: tile.ahead,
                 };
                 for _ in 0..encoding.parts() {
-                    multiply_block::<I, E, BITS, GROUPS, TOKENS, 0>(&part, activations, &mut sums);
+                    multiply_block::<I, E, GROUPS, TOKENS, 0>(&part, activations, &mut sums);
                     // The two blocks of nibbles share their loads. The compiler would keep all of them for the second
                     // block and spill; a pointer that it cannot see through makes it load again, from the first-level cache.
                     part.start = opaque(part.start);
                     activations = activations.add(TOKENS * encoding.activation_bytes());
-                    multiply_block::<I, E, BITS, GROUPS, TOKENS, 1>(&part, activations, &mut sums);
+                    multiply_block::<I, E, GROUPS, TOKENS, 1>(&part, activations, &mut sums);
                     activations = activations.add(TOKENS * encoding.activation_bytes());
                     part.start = part.start.add(encoding.part_bytes());
                     if encoding.is_wide() {
@@ -193,6 +183,9 @@ impl Part {
     }
 }
 
+/// Makes of a group of `chunks` chunks what [`Encoding::for_many_tokens`] says: all of it, or what stands beside the weights.
+pub(super) type Prepare = unsafe fn(from: *const u8, chunks: usize, to: *mut u8);
+
 /// Multiplies out the scales and minima of a group of `chunks` nested chunks, [`WIDE_SCALES`] bytes a part, for tiles of
 /// [`Encoding::FourBitWide`]. They are those that nested tiles compute with, bit for bit.
 ///
@@ -220,6 +213,35 @@ pub(super) unsafe fn spread_scales<I: Isa>(from: *const u8, chunks: usize, to: *
     }
 }
 
+/// Makes of a group of `parts` parts with bits above their nibbles one with a byte for each weight.
+///
+/// # Safety
+/// As [`spread_scales`].
+#[inline(always)]
+pub(super) unsafe fn join_bits<I: Isa, const E: usize>(from: *const u8, parts: usize, to: *mut u8) {
+    let encoding = const { Encoding::ALL[E] };
+    let whole = const { Encoding::ALL[E].for_many_tokens().unwrap() };
+    // SAFETY: the caller's promise.
+    unsafe {
+        for part in 0..parts {
+            let from = from.add(part * encoding.part_bytes());
+            let to = to.add(part * whole.part_bytes());
+            std::ptr::copy_nonoverlapping(from, to, encoding.weights_offset());
+            let weights = from.add(encoding.weights_offset());
+            let block = Block { weights, group_stride: 0, ahead: 0, values: std::ptr::null() };
+            let to = to.add(encoding.weights_offset());
+            macro_rules! join {
+                ($($j:literal),*) => {$(
+                    I::store_weights(to.add($j * 64), block.weights::<I, E, 0>(0, $j));
+                    I::store_weights(to.add((VECTORS + $j) * 64), block.weights::<I, E, 1>(0, $j));
+                )*};
+            }
+            // Written out, so that the shifts are by constants.
+            join!(0, 1, 2, 3, 4, 5, 6, 7);
+        }
+    }
+}
+
 /// Adds one block of 32 columns to `sums`.
 ///
 /// # Safety
@@ -228,7 +250,6 @@ pub(super) unsafe fn spread_scales<I: Isa>(from: *const u8, chunks: usize, to: *
 unsafe fn multiply_block<
     I: Isa,
     const E: usize,
-    const BITS: usize,
     const GROUPS: usize,
     const TOKENS: usize,
     const HALF: usize,
@@ -241,10 +262,10 @@ unsafe fn multiply_block<
     // SAFETY: as in `multiply_tile`.
     unsafe {
         if const { has_two_runs::<I>(Encoding::ALL[E]) } {
-            multiply_run::<I, E, BITS, GROUPS, TOKENS, HALF, 0, 0, 4>(part, activations, sums);
-            multiply_run::<I, E, BITS, GROUPS, TOKENS, HALF, 1, 4, 8>(part, activations, sums);
+            multiply_run::<I, E, GROUPS, TOKENS, HALF, 0, 0, 4>(part, activations, sums);
+            multiply_run::<I, E, GROUPS, TOKENS, HALF, 1, 4, 8>(part, activations, sums);
         } else {
-            multiply_run::<I, E, BITS, GROUPS, TOKENS, HALF, 0, 0, 8>(part, activations, sums);
+            multiply_run::<I, E, GROUPS, TOKENS, HALF, 0, 0, 8>(part, activations, sums);
         }
         if encoding.has_minima() {
             let sums_of_values = activations.cast::<f32>().add(TOKENS);
@@ -272,7 +293,6 @@ const fn has_two_runs<I: Isa>(encoding: Encoding) -> bool {
 unsafe fn multiply_run<
     I: Isa,
     const E: usize,
-    const BITS: usize,
     const GROUPS: usize,
     const TOKENS: usize,
     const HALF: usize,
@@ -301,11 +321,11 @@ unsafe fn multiply_run<
         }
         let weights = part.start.add(encoding.weights_offset());
         let block = Block { weights, group_stride: part.stride, ahead: part.ahead, values };
-        I::dot_run::<BITS, HALF, FROM, TO, GROUPS, TOKENS>(&block, &mut dots);
+        I::dot_run::<E, HALF, FROM, TO, GROUPS, TOKENS>(&block, &mut dots);
         for group in 0..GROUPS {
             let weight_scales = part.scales::<I, E, HALF, RUN>(group);
             for token in 0..TOKENS {
-                let dot = if BITS < 8 {
+                let dot = if encoding.bits() < 8 {
                     I::sums_of_nibbles(dots[group][token], correction(token))
                 } else {
                     I::sums_of_bytes(dots[group][token])
@@ -333,10 +353,10 @@ impl Block {
     /// # Safety
     /// The level must be available.
     #[inline(always)]
-    pub(super) unsafe fn prefetch<I: Isa, const BITS: usize, const HALF: usize>(&self, j: usize) {
+    pub(super) unsafe fn prefetch<I: Isa, const E: usize, const HALF: usize>(&self, j: usize) {
         // The first vectors are asked for with the first block, and what is beyond them with the second.
         let vector = HALF * VECTORS + j;
-        if vector < BITS * 2 && self.ahead > 0 {
+        if vector < const { 2 * Encoding::ALL[E].stored_bits() } && self.ahead > 0 {
             // SAFETY: the caller's promise; the address need not be valid.
             unsafe { I::prefetch(self.weights.wrapping_add(self.ahead + vector * 64)) };
         }
@@ -347,7 +367,7 @@ impl Block {
     /// # Safety
     /// The level must be available, and the vector exist.
     #[inline(always)]
-    pub(super) unsafe fn weights<I: Isa, const BITS: usize, const HALF: usize>(
+    pub(super) unsafe fn weights<I: Isa, const E: usize, const HALF: usize>(
         &self,
         group: usize,
         j: usize,
@@ -355,14 +375,14 @@ impl Block {
         // SAFETY: the caller's promise.
         unsafe {
             let block = self.weights.add(group * self.group_stride);
-            match (BITS, HALF) {
+            match (const { Encoding::ALL[E].stored_bits() }, HALF) {
                 (4, 0) => I::low_nibbles(I::weights(block.add(j * 64))),
                 (4, _) => I::high_nibbles(I::weights(block.add(j * 64))),
-                (5 | 6, half) => {
+                (bits @ (5 | 6), half) => {
                     let both = I::weights(block.add(j * 64));
                     let nibbles = I::low_nibbles(if half == 0 { both } else { I::shift(both, 4) });
                     let high = block.add(HIGH_BITS);
-                    if BITS == 5 {
+                    if bits == 5 {
                         let places = if j < 4 { j as i32 } else { j as i32 - 8 };
                         let bits = I::shift(I::weights(high.add(half * 64)), places);
                         I::with_high_bits::<0x10>(nibbles, bits)
@@ -395,7 +415,7 @@ impl Block {
 #[inline(always)]
 pub(super) unsafe fn dot_run<
     I: Isa,
-    const BITS: usize,
+    const E: usize,
     const HALF: usize,
     const FROM: usize,
     const TO: usize,
@@ -410,16 +430,16 @@ pub(super) unsafe fn dot_run<
         macro_rules! steps {
             ($($j:expr),*) => {
                 $(if FROM <= $j && $j < TO {
-                    dot_vector::<I, BITS, HALF, GROUPS, TOKENS>(block, dots, $j);
+                    dot_vector::<I, E, HALF, GROUPS, TOKENS>(block, dots, $j);
                 })*
             };
         }
-        if BITS == 5 || BITS == 6 {
+        if const { Encoding::ALL[E].has_high_bits() } {
             // Written out, so that the shifts are by constants.
             steps!(0, 1, 2, 3, 4, 5, 6, 7);
         } else {
             for j in FROM..TO {
-                dot_vector::<I, BITS, HALF, GROUPS, TOKENS>(block, dots, j);
+                dot_vector::<I, E, HALF, GROUPS, TOKENS>(block, dots, j);
             }
         }
     }
@@ -430,23 +450,17 @@ pub(super) unsafe fn dot_run<
 /// # Safety
 /// As [`dot_run`].
 #[inline(always)]
-unsafe fn dot_vector<
-    I: Isa,
-    const BITS: usize,
-    const HALF: usize,
-    const GROUPS: usize,
-    const TOKENS: usize,
->(
+unsafe fn dot_vector<I: Isa, const E: usize, const HALF: usize, const GROUPS: usize, const TOKENS: usize>(
     block: &Block,
     dots: &mut [[I::Sums; TOKENS]; GROUPS],
     j: usize,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        block.prefetch::<I, BITS, HALF>(j);
-        let mut vectors = [block.weights::<I, BITS, HALF>(0, j); GROUPS];
+        block.prefetch::<I, E, HALF>(j);
+        let mut vectors = [block.weights::<I, E, HALF>(0, j); GROUPS];
         for group in 1..GROUPS {
-            vectors[group] = block.weights::<I, BITS, HALF>(group, j);
+            vectors[group] = block.weights::<I, E, HALF>(group, j);
         }
         for token in 0..TOKENS {
             let value = block.value::<TOKENS>(j, token);
@@ -454,7 +468,7 @@ unsafe fn dot_vector<
                 let dot = &mut dots[group][token];
                 // Pinned, because the compiler would take one sum after the other, each waiting for itself, and spill
                 // the vectors that it keeps meanwhile.
-                *dot = I::pin(if BITS < 8 {
+                *dot = I::pin(if const { Encoding::ALL[E].bits() } < 8 {
                     I::dot_nibbles(*dot, vectors[group], value)
                 } else {
                     I::dot_bytes(*dot, vectors[group], value)

@@ -8,6 +8,7 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::{Neon, Quad, quad};
+use crate::kernels::layout::Encoding;
 use crate::kernels::tile::{Block, dot_run};
 
 /// What [`crate::kernels::isa::Isa`] asks for of products, in the same words.
@@ -28,7 +29,7 @@ pub trait Dots: Sized {
     unsafe fn pin(sums: Self::Sums) -> Self::Sums;
     #[inline(always)]
     unsafe fn dot_run<
-        const BITS: usize,
+        const E: usize,
         const HALF: usize,
         const FROM: usize,
         const TO: usize,
@@ -39,7 +40,7 @@ pub trait Dots: Sized {
         dots: &mut [[Self::Sums; TOKENS]; GROUPS],
     ) {
         // SAFETY: the caller's promise.
-        unsafe { dot_run::<Neon<Self>, BITS, HALF, FROM, TO, GROUPS, TOKENS>(block, dots) }
+        unsafe { dot_run::<Neon<Self>, E, HALF, FROM, TO, GROUPS, TOKENS>(block, dots) }
     }
 }
 
@@ -123,7 +124,7 @@ impl<const MATRIX: bool> Dots for DotProducts<MATRIX> {
     }
     #[inline(always)]
     unsafe fn dot_run<
-        const BITS: usize,
+        const E: usize,
         const HALF: usize,
         const FROM: usize,
         const TO: usize,
@@ -136,13 +137,13 @@ impl<const MATRIX: bool> Dots for DotProducts<MATRIX> {
         // SAFETY: see above.
         unsafe {
             // High bits are put in their places by shifts of constants, which this order knows.
-            if !MATRIX || TOKENS == 1 || BITS == 5 || BITS == 6 {
-                return dot_run::<Neon<Self>, BITS, HALF, FROM, TO, GROUPS, TOKENS>(block, dots);
+            if !MATRIX || TOKENS == 1 || const { Encoding::ALL[E].has_high_bits() } {
+                return dot_run::<Neon<Self>, E, HALF, FROM, TO, GROUPS, TOKENS>(block, dots);
             }
             for (group, dots) in dots.iter_mut().enumerate() {
                 // Eight rows at a time, so that all sums stay in registers.
-                dot_pairs::<BITS, HALF, FROM, TO, GROUPS, TOKENS, 0>(block, group, dots);
-                dot_pairs::<BITS, HALF, FROM, TO, GROUPS, TOKENS, 2>(block, group, dots);
+                dot_pairs::<E, HALF, FROM, TO, GROUPS, TOKENS, 0>(block, group, dots);
+                dot_pairs::<E, HALF, FROM, TO, GROUPS, TOKENS, 2>(block, group, dots);
             }
         }
     }
@@ -156,7 +157,7 @@ impl<const MATRIX: bool> Dots for DotProducts<MATRIX> {
 /// Needs I8MM; the block must have this group and these tokens.
 #[inline(always)]
 unsafe fn dot_pairs<
-    const BITS: usize,
+    const E: usize,
     const HALF: usize,
     const FROM: usize,
     const TO: usize,
@@ -181,11 +182,11 @@ unsafe fn dot_pairs<
         }
         for j in (FROM..TO).step_by(2) {
             if FIRST == 0 {
-                block.prefetch::<Level, BITS, HALF>(j);
-                block.prefetch::<Level, BITS, HALF>(j + 1);
+                block.prefetch::<Level, E, HALF>(j);
+                block.prefetch::<Level, E, HALF>(j + 1);
             }
-            let first = block.weights::<Level, BITS, HALF>(group, j);
-            let second = block.weights::<Level, BITS, HALF>(group, j + 1);
+            let first = block.weights::<Level, E, HALF>(group, j);
+            let second = block.weights::<Level, E, HALF>(group, j + 1);
             for i in 0..2 {
                 let [first, second] = [first, second].map(|vector| vreinterpretq_s32_u8(vector[FIRST + i]));
                 let (upper, lower) = (vzip1q_s32(first, second), vzip2q_s32(first, second));

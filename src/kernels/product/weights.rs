@@ -3,9 +3,7 @@
 use super::super::Kernels;
 use super::super::layout::{Encoding, PART, WIDE_SCALES};
 use super::super::matrix::PackedMatrix;
-
-/// Tiles of tokens from which a group's nested scales are multiplied out before its weights are multiplied.
-const TILES_WORTH_SPREADING: usize = 4;
+use super::super::tile::Prepare;
 
 /// A few groups of rows, from the first on.
 #[derive(Clone, Copy)]
@@ -33,53 +31,68 @@ impl<'a> Weights<'a> {
         self.matrix.cols.div_ceil(PART) * WIDE_SCALES
     }
 
+    /// What they are made into for so many tiles of tokens, and how; nothing if they are multiplied as they lie.
+    fn preparation(&self, kernels: &Kernels, tiles: usize) -> Option<(Encoding, Preparation)> {
+        if self.encoding == Encoding::EightBitPlanes {
+            return Some((Encoding::EightBit, Preparation::JoinPlanes));
+        }
+        let routine = (kernels.routines.prepare)(self.encoding, tiles)?;
+        Some((self.encoding.for_many_tokens()?, Preparation::Routine(routine)))
+    }
+
     /// Bytes that so many groups take when they are made ready for so many tiles of tokens; none if they are multiplied as
     /// they lie.
     pub(super) fn prepared_bytes(&self, kernels: &Kernels, groups: usize, tiles: usize) -> usize {
-        let spreads = kernels.routines.spread_scales.is_some() && tiles >= TILES_WORTH_SPREADING;
-        groups
-            * match self.encoding {
-                Encoding::FourBitNested if spreads => self.wide_bytes(),
-                Encoding::EightBitPlanes => Encoding::EightBit.group_bytes(self.matrix.cols),
-                _ => 0,
-            }
+        self.preparation(kernels, tiles).map_or(0, |(made, _)| groups * self.bytes_as(made))
     }
 
-    /// The same made ready in `room`: planes joined, and nested scales multiplied out.
+    /// Bytes of what a group is made into.
+    fn bytes_as(&self, made: Encoding) -> usize {
+        if made.is_wide() { self.wide_bytes() } else { made.group_bytes(self.matrix.cols) }
+    }
+
+    /// The same made ready in `room`.
     ///
     /// # Safety
-    /// The level must be available; the groups must exist, and `room` be `bytes` bytes on 64: as many as
+    /// The level must be available; the groups must exist, and `room` be as many bytes on 64 as
     /// [`Weights::prepared_bytes`] says.
     pub(super) unsafe fn prepared(
         self,
         kernels: &Kernels,
         groups: usize,
-        bytes: usize,
+        tiles: usize,
         room: *mut u8,
     ) -> Self {
-        if bytes == 0 {
+        let Some((made, preparation)) = self.preparation(kernels, tiles) else {
             return self;
-        }
-        let group_bytes = bytes / groups;
+        };
+        let bytes = self.bytes_as(made);
         for group in 0..groups {
             // SAFETY: the caller's promise.
             unsafe {
-                let room = room.add(group * group_bytes);
-                if self.encoding == Encoding::EightBitPlanes {
-                    let (high, low) = self.matrix.planes(self.first_group + group);
-                    let room = std::slice::from_raw_parts_mut(room, group_bytes);
-                    (kernels.routines.join_planes)(high, low, room);
-                } else if let Some(spread_scales) = kernels.routines.spread_scales {
-                    let chunks = self.matrix.cols / self.encoding.chunk_columns();
-                    spread_scales(self.start.add(group * self.group_bytes), chunks, room);
+                let room = room.add(group * bytes);
+                match preparation {
+                    Preparation::JoinPlanes => {
+                        let (high, low) = self.matrix.planes(self.first_group + group);
+                        let room = std::slice::from_raw_parts_mut(room, bytes);
+                        (kernels.routines.join_planes)(high, low, room);
+                    }
+                    Preparation::Routine(prepare) => {
+                        let chunks = self.matrix.cols.div_ceil(self.encoding.chunk_columns());
+                        prepare(self.start.add(group * self.group_bytes), chunks, room);
+                    }
                 }
             }
         }
-        match self.encoding {
-            Encoding::EightBitPlanes => {
-                Weights { encoding: Encoding::EightBit, start: room, group_bytes, wide: room, ..self }
-            }
-            _ => Weights { encoding: Encoding::FourBitWide, wide: room, ..self },
+        match made.is_wide() {
+            true => Weights { encoding: made, wide: room, ..self },
+            false => Weights { encoding: made, start: room, group_bytes: bytes, wide: room, ..self },
         }
     }
+}
+
+/// How a group of rows is made ready.
+enum Preparation {
+    JoinPlanes,
+    Routine(Prepare),
 }
