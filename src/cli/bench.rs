@@ -55,7 +55,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         What::Keystrokes(arguments) => return keystrokes::run(global, arguments),
     };
     let settings = global.settings();
-    let mut engine = loading::engine(&settings)?;
+    let mut engine = loading::unmeasured(&settings)?;
     anyhow::ensure!(prompt > 0 && generate > 0 && repeat > 0, "--prompt, --generate and --repeat start at 1");
     let room = engine.capacity();
     anyhow::ensure!(prompt + generate < room, "--prompt and --generate must stay under {room} together");

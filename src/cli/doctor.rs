@@ -82,6 +82,7 @@ fn model(settings: &config::Settings) -> (Value, bool) {
     let load_ms = started.elapsed().as_millis() as u64;
     let measured = loaded.and_then(|mut engine| {
         let speed = bench::measure(&mut engine, 256, 32, 3)?;
+        engine.measure()?;
         let key = sample::keys(&mut engine, settings)?;
         let memory = engine.memory();
         Ok(json!({

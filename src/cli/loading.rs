@@ -20,11 +20,21 @@ pub fn writer(settings: &Settings) -> anyhow::Result<Engine> {
     }
 }
 
-/// Load the model that the settings name for this machine.
+/// Load the model that the settings name for this machine, to complete with.
 ///
 /// # Errors
 /// When it cannot be found, fetched or loaded.
 pub fn engine(settings: &Settings) -> anyhow::Result<Engine> {
+    let mut engine = unmeasured(settings)?;
+    engine.measure()?;
+    Ok(engine)
+}
+
+/// Load the model that the settings name for this machine, to read and write given tokens with.
+///
+/// # Errors
+/// When it cannot be found, fetched or loaded.
+pub fn unmeasured(settings: &Settings) -> anyhow::Result<Engine> {
     let files = files(&settings.model)?;
     Engine::load(&files, settings.device, settings.threads, &mut |_| ())
 }

@@ -25,7 +25,7 @@ use crate::model::weights::Weights;
 const CAPACITY: usize = 2048;
 
 impl Engine {
-    /// Load a model; `progress` goes from 0 to 1.
+    /// Load a model; `progress` goes from 0 to 1. How fast it reads is not known yet: see [`Engine::measure`].
     ///
     /// # Errors
     /// When a file is missing or broken, the family has no decoder, or the device is not there.
@@ -57,12 +57,15 @@ impl Engine {
             engine.follow(&[0], 1)?;
             engine.forget();
         }
-        engine.measure()?;
         Ok(engine)
     }
 
-    /// Run a little text through the model, so that its speed is known: short, because a first request may wait for it.
-    fn measure(&mut self) -> anyhow::Result<()> {
+    /// Run a little text through the model, so that its speed is known when a prompt is cut to what can be read in time: short,
+    /// because a first request may wait for it.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn measure(&mut self) -> anyhow::Result<()> {
         const TOKENS: usize = 16;
         let text = self.tokenize("fn main() {\n    let mut values = Vec::new();\n    for index in 0..10 {\n");
         let text = &text[..text.len().min(TOKENS)];

@@ -62,7 +62,9 @@ pub fn serve(flags: Layer, user_file: Option<PathBuf>) -> anyhow::Result<ExitCod
             return Engine::remote(remote);
         }
         let files = store::ensure(&settings.model, &mut download)?;
-        Engine::load(&files, settings.device, settings.threads, progress)
+        let mut engine = Engine::load(&files, settings.device, settings.threads, progress)?;
+        engine.measure()?;
+        Ok(engine)
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = async { run(standard::input(), standard::output(), flags, user_file, loader).await };

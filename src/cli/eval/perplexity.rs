@@ -28,7 +28,7 @@ pub struct Arguments {
 pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { data, tokens, common } = arguments;
     let parts = data.read()?;
-    let mut engine = loading::engine(&global.settings())?;
+    let mut engine = loading::unmeasured(&global.settings())?;
     let most = engine.capacity();
     anyhow::ensure!((2..most).contains(tokens), "--tokens must be from 2 to {}", most - 1);
     let mut reports = Vec::new();
