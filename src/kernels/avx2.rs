@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
+use super::avx512::sums_of_halves;
 use super::isa::{Isa, LANES};
 use super::layout::Encoding;
 
@@ -154,19 +155,16 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
         }
     }
     #[inline(always)]
-    unsafe fn to_bytes(a: Pair<__m256>) -> ([i8; LANES], i32) {
-        // SAFETY: see above.
+    unsafe fn to_bytes(a: [Pair<__m256>; 2]) -> ([[i8; LANES]; 2], [i32; 2]) {
+        // SAFETY: see above; the store writes the thirty-two bytes of `bytes`.
         unsafe {
-            let (low, high) = (_mm256_cvtps_epi32(a.0), _mm256_cvtps_epi32(a.1));
-            // Packing works inside 128-bit halves; the permutation puts the quarters back in order.
-            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(low, high));
-            let packed = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
-            let mut bytes = [0; LANES];
-            _mm_storeu_si128(bytes.as_mut_ptr().cast(), packed);
-            let eight = _mm256_add_epi32(low, high);
-            let four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256::<1>(eight));
-            let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
-            (bytes, _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two))))
+            let words = a.map(|a| _mm256_packs_epi32(_mm256_cvtps_epi32(a.0), _mm256_cvtps_epi32(a.1)));
+            // Packing works inside 128-bit halves, so there are four bytes of each half in turns.
+            let mixed = _mm256_packs_epi16(words[0], words[1]);
+            let both = _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+            let mut bytes = [[0; LANES]; 2];
+            _mm256_storeu_si256(bytes.as_mut_ptr().cast(), both);
+            (bytes, sums_of_halves(both))
         }
     }
 

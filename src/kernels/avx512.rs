@@ -131,13 +131,14 @@ impl Isa for Avx512 {
         unsafe { _mm512_reduce_max_ps(a) }
     }
     #[inline(always)]
-    unsafe fn to_bytes(a: __m512) -> ([i8; LANES], i32) {
-        // SAFETY: see above; the store writes the sixteen bytes of `bytes`.
+    unsafe fn to_bytes(a: [__m512; 2]) -> ([[i8; LANES]; 2], [i32; 2]) {
+        // SAFETY: see above; the store writes the thirty-two bytes of `bytes`.
         unsafe {
-            let whole = _mm512_cvtps_epi32(a);
-            let mut bytes = [0; LANES];
-            _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(whole));
-            (bytes, _mm512_reduce_add_epi32(whole))
+            let [first, second] = a.map(|a| _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
+            let both = _mm256_set_m128i(second, first);
+            let mut bytes = [[0; LANES]; 2];
+            _mm256_storeu_si256(bytes.as_mut_ptr().cast(), both);
+            (bytes, sums_of_halves(both))
         }
     }
 
@@ -213,6 +214,23 @@ impl Isa for Avx512 {
     unsafe fn prefetch(address: *const u8) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+}
+
+/// The sums of the first and of the last sixteen bytes, each made positive by an offset of 128 first: so they are added by the
+/// eight in one instruction.
+///
+/// # Safety
+/// Needs AVX2.
+#[inline(always)]
+pub(super) unsafe fn sums_of_halves(bytes: __m256i) -> [i32; 2] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let positive = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
+        let eights = _mm256_sad_epu8(positive, _mm256_setzero_si256());
+        let sums = _mm256_add_epi32(eights, _mm256_shuffle_epi32::<0b01_00_11_10>(eights));
+        [_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums)]
+            .map(|sum| _mm_cvtsi128_si32(sum) - 128 * LANES as i32)
     }
 }
 

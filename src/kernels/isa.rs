@@ -67,8 +67,8 @@ pub(super) trait Isa: Sized {
     unsafe fn times_power_of_two(a: Self::Floats, n: Self::Floats) -> Self::Floats;
     unsafe fn sum(a: Self::Floats) -> f32;
     unsafe fn largest(a: Self::Floats) -> f32;
-    /// Rounds (ties to even) to `i8`; the values lie within ±127. Returns the bytes and their sum.
-    unsafe fn to_bytes(a: Self::Floats) -> ([i8; LANES], i32);
+    /// Rounds two vectors (ties to even) to `i8`; the values lie within ±127. Returns the bytes and the sum of each vector's.
+    unsafe fn to_bytes(a: [Self::Floats; 2]) -> ([[i8; LANES]; 2], [i32; 2]);
 
     unsafe fn weights(from: *const u8) -> Self::Weights;
     unsafe fn store_weights(to: *mut u8, weights: Self::Weights);

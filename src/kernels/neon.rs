@@ -162,16 +162,20 @@ impl<D: Dots> Isa for Neon<D> {
         unsafe { vmaxnmvq_f32(vmaxnmq_f32(vmaxnmq_f32(a[0], a[1]), vmaxnmq_f32(a[2], a[3]))) }
     }
     #[inline(always)]
-    unsafe fn to_bytes(a: Self::Floats) -> ([i8; LANES], i32) {
-        // SAFETY: see above; the store writes the sixteen bytes of `bytes`.
-        unsafe {
-            let whole = quad(|i| vcvtnq_s32_f32(a[i]));
-            let low = vcombine_s16(vmovn_s32(whole[0]), vmovn_s32(whole[1]));
-            let high = vcombine_s16(vmovn_s32(whole[2]), vmovn_s32(whole[3]));
-            let mut bytes = [0; LANES];
-            vst1q_s8(bytes.as_mut_ptr(), vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
-            (bytes, vaddvq_s32(vaddq_s32(vaddq_s32(whole[0], whole[1]), vaddq_s32(whole[2], whole[3]))))
+    unsafe fn to_bytes(a: [Self::Floats; 2]) -> ([[i8; LANES]; 2], [i32; 2]) {
+        let (mut bytes, mut sums) = ([[0; LANES]; 2], [0; 2]);
+        for half in 0..2 {
+            // SAFETY: see above; the store writes the sixteen bytes of a half.
+            unsafe {
+                let whole = quad(|i| vcvtnq_s32_f32(a[half][i]));
+                let low = vcombine_s16(vmovn_s32(whole[0]), vmovn_s32(whole[1]));
+                let high = vcombine_s16(vmovn_s32(whole[2]), vmovn_s32(whole[3]));
+                let narrow = vcombine_s8(vmovn_s16(low), vmovn_s16(high));
+                vst1q_s8(bytes[half].as_mut_ptr(), narrow);
+                sums[half] = i32::from(vaddlvq_s8(narrow));
+            }
         }
+        (bytes, sums)
     }
 
     #[inline(always)]

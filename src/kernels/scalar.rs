@@ -109,9 +109,9 @@ impl Isa for Scalar {
         a.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }
     #[inline(always)]
-    unsafe fn to_bytes(a: Self::Floats) -> ([i8; LANES], i32) {
-        let whole = a.map(|value| round_ties_even(value) as i32);
-        (whole.map(|value| value as i8), whole.iter().sum())
+    unsafe fn to_bytes(a: [Self::Floats; 2]) -> ([[i8; LANES]; 2], [i32; 2]) {
+        let bytes = a.map(|a| a.map(|value| round_ties_even(value) as i8));
+        (bytes, bytes.map(|bytes| bytes.into_iter().map(i32::from).sum()))
     }
 
     #[inline(always)]

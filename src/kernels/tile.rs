@@ -507,8 +507,7 @@ pub(super) unsafe fn quantize_token<I: Isa, const E: usize>(
                 if largest > 1e-30 {
                     scale = largest / 127.0;
                     let inverse = I::splat(127.0 / largest);
-                    (bytes[0], bytes_sums[0]) = I::to_bytes(I::mul(first, inverse));
-                    (bytes[1], bytes_sums[1]) = I::to_bytes(I::mul(second, inverse));
+                    (bytes, bytes_sums) = I::to_bytes([I::mul(first, inverse), I::mul(second, inverse)]);
                 }
             }
             // The middle of high nibbles is 7.5.
@@ -534,9 +533,10 @@ pub(super) unsafe fn quantize_token<I: Isa, const E: usize>(
                 let sum = bytes_sums[0].wrapping_add(bytes_sums[1]);
                 corrections.add(index).write(correction(&bytes, sum));
             }
-            let quads = bytes.as_flattened().as_chunks::<4>().0;
-            for (j, quad) in quads.iter().enumerate() {
-                values.add(j * width + index).cast::<[i8; 4]>().write(*quad);
+            // From memory: taken out of a register, each would be a shuffle, of which CPUs do one at a time.
+            let quads = opaque(bytes.as_ptr().cast()).cast::<i32>();
+            for j in 0..VECTORS {
+                values.add(j * width + index).write(quads.add(j).read_unaligned());
             }
         }
     }
