@@ -34,6 +34,7 @@ impl Isa for Avx512 {
 
     const WIDE_GROUPS: usize = 2;
     const TILE_TOKENS: usize = 6;
+    const FEW_TOKENS: usize = 8;
     const PANEL_COLUMNS: usize = 4;
     const SIGNED_BYTES: bool = false;
     const HIGH_NIBBLE_IN_PLACE: bool = true;

@@ -30,6 +30,8 @@ pub(super) trait Isa: Sized {
     const WIDE_GROUPS: usize;
     /// Tokens of the widest tile, at most [`super::tile::MAX_TOKENS`].
     const TILE_TOKENS: usize;
+    /// As many tokens are still one tile, over one group of rows, where there are no more; at most as many.
+    const FEW_TOKENS: usize = Self::TILE_TOKENS;
     /// Vectors of columns in an attention tile.
     const PANEL_COLUMNS: usize;
     /// Whether 8-bit sums are over signed weights, so that they need no correction for the offset of 128.

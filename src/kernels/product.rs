@@ -143,7 +143,10 @@ impl<'a> Product<'a> {
         );
         let norm = x.norm.map_or(cols, |norm| norm.weight.len());
         ensure!(norm == cols, "a norm of {norm} values for rows of {cols}");
-        let homes = Homes::new(tokens, kernels.routines.tile_tokens, kernels.threads());
+        let routines = kernels.routines;
+        let is_one = tokens <= routines.few_tokens;
+        let widest = if is_one { routines.few_tokens } else { routines.tile_tokens };
+        let homes = Homes::new(tokens, widest, kernels.threads());
         // A second group saves loads of activations; where there are few, one stream of weights is easier to foresee.
         let groups = if homes.tiling.tiles <= 3 { 1 } else { kernels.routines.wide_groups };
         // Two streams are left to the CPU's own foresight.

@@ -12,6 +12,8 @@ pub(super) struct Routines {
     pub(super) wide_groups: usize,
     /// See [`super::isa::Isa::TILE_TOKENS`].
     pub(super) tile_tokens: usize,
+    /// See [`super::isa::Isa::FEW_TOKENS`].
+    pub(super) few_tokens: usize,
     /// The tile for so many groups of rows and tokens.
     pub(super) multiply_tile: fn(Encoding, usize, usize) -> MultiplyTile,
     /// [`super::tile::quantize_token`]
@@ -64,6 +66,8 @@ macro_rules! routines {
 
             fn of_encoding<const E: usize>(groups: usize, tokens: usize) -> MultiplyTile {
                 const WIDE: usize = <$isa as Isa>::WIDE_GROUPS;
+                const SEVEN: usize = if <$isa as Isa>::FEW_TOKENS < 7 { 6 } else { 7 };
+                const EIGHT: usize = if <$isa as Isa>::FEW_TOKENS < 8 { 6 } else { 8 };
                 match (groups, tokens) {
                     (1, 1) => tile::<E, 1, 1>,
                     (1, 2) => tile::<E, 1, 2>,
@@ -71,6 +75,8 @@ macro_rules! routines {
                     (1, 4) => tile::<E, 1, 4>,
                     (1, 5) => tile::<E, 1, 5>,
                     (1, 6) => tile::<E, 1, 6>,
+                    (1, 7) => tile::<E, 1, SEVEN>,
+                    (1, 8) => tile::<E, 1, EIGHT>,
                     (_, 1) => tile::<E, WIDE, 1>,
                     (_, 2) => tile::<E, WIDE, 2>,
                     (_, 3) => tile::<E, WIDE, 3>,
@@ -81,7 +87,9 @@ macro_rules! routines {
             }
 
             fn multiply_tile(encoding: Encoding, groups: usize, tokens: usize) -> MultiplyTile {
-                debug_assert!(groups <= <$isa as Isa>::WIDE_GROUPS && tokens <= <$isa as Isa>::TILE_TOKENS);
+                let most =
+                    if groups == 1 { <$isa as Isa>::FEW_TOKENS } else { <$isa as Isa>::TILE_TOKENS };
+                debug_assert!(groups <= <$isa as Isa>::WIDE_GROUPS && tokens <= most);
                 macro_rules! of {
                     ($name:ident) => {
                         of_encoding::<{ Encoding::$name as usize }>(groups, tokens)
@@ -271,6 +279,7 @@ macro_rules! routines {
             $crate::kernels::routines::Routines {
                 wide_groups: <$isa as Isa>::WIDE_GROUPS,
                 tile_tokens: <$isa as Isa>::TILE_TOKENS,
+                few_tokens: <$isa as Isa>::FEW_TOKENS,
                 multiply_tile,
                 quantize_token,
                 prepare,

@@ -21,7 +21,7 @@ use super::layout::{
 };
 
 /// The most tokens that a tile may have.
-pub(super) const MAX_TOKENS: usize = 6;
+pub(super) const MAX_TOKENS: usize = 8;
 /// The most groups of rows that a tile may have.
 pub(super) const MAX_GROUPS: usize = 2;
 
