@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
+use super::avx2::sums_of_halves;
 use super::isa::{Isa, LANES};
 use super::layout::Encoding;
 
@@ -215,23 +216,6 @@ impl Isa for Avx512 {
     unsafe fn prefetch(address: *const u8) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-    }
-}
-
-/// The sums of the first and of the last sixteen bytes, each made positive by an offset of 128 first: so they are added by the
-/// eight in one instruction.
-///
-/// # Safety
-/// Needs AVX2.
-#[inline(always)]
-pub(super) unsafe fn sums_of_halves(bytes: __m256i) -> [i32; 2] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let positive = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
-        let eights = _mm256_sad_epu8(positive, _mm256_setzero_si256());
-        let sums = _mm256_add_epi32(eights, _mm256_shuffle_epi32::<0b01_00_11_10>(eights));
-        [_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums)]
-            .map(|sum| _mm_cvtsi128_si32(sum) - 128 * LANES as i32)
     }
 }
 

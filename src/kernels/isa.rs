@@ -30,7 +30,7 @@ pub(super) trait Isa: Sized {
     const WIDE_GROUPS: usize;
     /// Tokens of the widest tile, at most [`super::tile::MAX_TOKENS`].
     const TILE_TOKENS: usize;
-    /// As many tokens are still one tile, over one group of rows, where there are no more; at most as many.
+    /// Up to so many tokens, if there are no more, are one tile, over one group of rows; at most [`super::tile::MAX_TOKENS`].
     const FEW_TOKENS: usize = Self::TILE_TOKENS;
     /// Vectors of columns in an attention tile.
     const PANEL_COLUMNS: usize;
