@@ -4,14 +4,13 @@ import { CloseAction, ErrorAction, LanguageClient, type LanguageClientOptions } 
 import { SCHEMES } from './languages';
 import { middleware } from './middleware';
 import { SECTION } from './settings';
-import { Restarts } from './restarts';
 
 export interface ClientParts {
   binary: string;
   arguments: string[];
   log: LogOutputChannel;
-  /** The server died too often. */
-  gaveUp: () => void;
+  /** The server ended without being asked to. */
+  crashed: () => void;
 }
 
 /** A client whose errors are only logged: nobody asked for most requests, and the status bar shows a server that fails. */
@@ -23,19 +22,17 @@ export class Client extends LanguageClient {
 
 export function makeClient(parts: ClientParts): Client {
   const { log } = parts;
-  const restarts = new Restarts();
   const options: LanguageClientOptions = {
     documentSelector: SCHEMES.map((scheme) => ({ scheme })),
     outputChannel: log,
     initializationFailedHandler: () => false,
     errorHandler: {
       error: () => ({ action: ErrorAction.Continue, handled: true }),
+      // This client never starts it again: when a server dies while it starts, the failure of that start is still on its way,
+      // and would be taken for one of the next, which may then stay without a server.
       closed: () => {
-        if (restarts.mayRestart(Date.now())) {
-          return { action: CloseAction.Restart, handled: true };
-        }
-        parts.gaveUp();
-        return { action: CloseAction.DoNotRestart, handled: true };
+        parts.crashed();
+        return { action: CloseAction.DoNotRestart, handled: true, message: 'The server ended.' };
       },
     },
   };

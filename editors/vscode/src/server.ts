@@ -4,6 +4,7 @@ import { DidChangeConfigurationNotification, State } from 'vscode-languageclient
 import { findBinary, surroundings } from './binary';
 import { makeClient, type Client } from './client';
 import { MissingProgram } from './missingProgram';
+import { Restarts } from './restarts';
 import { ownSettings, SECTION } from './settings';
 import type { Status } from './status';
 
@@ -49,7 +50,7 @@ export class Server implements Disposable {
   }
 
   start(): Promise<void> {
-    return this.inTurn(() => this.startNow());
+    return this.inTurn(() => this.startNow(new Restarts()));
   }
 
   stop(): Promise<void> {
@@ -59,7 +60,7 @@ export class Server implements Disposable {
   restart(): Promise<void> {
     return this.inTurn(async () => {
       await this.stopNow();
-      await this.startNow();
+      await this.startNow(new Restarts());
     });
   }
 
@@ -82,7 +83,7 @@ export class Server implements Disposable {
     return this.last;
   }
 
-  private async startNow(): Promise<void> {
+  private async startNow(restarts: Restarts): Promise<void> {
     const own = ownSettings();
     if (!own.enable) {
       this.set({ state: 'off', message: 'switched off', model: '' });
@@ -92,16 +93,39 @@ export class Server implements Disposable {
     if (binary === undefined) {
       return;
     }
-    const gaveUp = () => this.fail('the server crashed again and again; the log says why, and it can be restarted');
-    const client = makeClient({ binary, arguments: own.serverArguments, log: this.log, gaveUp });
-    client.onNotification('foretype/status', (status: Status) => this.set(status));
+    const crashed = () => void this.inTurn(() => this.startAgain(client, restarts));
+    const client: Client = makeClient({ binary, arguments: own.serverArguments, log: this.log, crashed });
+    // What a client that ended still had to say would hide what came of it.
+    const set = (status: Status) => {
+      if (this.running === client) {
+        this.set(status);
+      }
+    };
+    client.onNotification('foretype/status', set);
     client.onDidChangeState(({ newState }) => {
       if (newState === State.Starting) {
-        this.set({ state: 'starting', message: '', model: '' });
+        set({ state: 'starting', message: '', model: '' });
       }
     });
     this.running = client;
-    await client.start().catch((error: unknown) => this.fail(`${binary} does not start: ${reason(error)}`));
+    await client.start().catch((error: unknown) => {
+      // All that is told of a server that dies when it has just answered; of others that the connection ended, too.
+      this.log.error(`${binary} does not start: ${reason(error)}`);
+      crashed();
+    });
+  }
+
+  /** After a crash, with a new client, unless this one was stopped or another took its place meanwhile. */
+  private async startAgain(crashed: Client, restarts: Restarts): Promise<void> {
+    if (this.running !== crashed) {
+      return;
+    }
+    this.running = undefined;
+    if (restarts.mayRestart(Date.now())) {
+      await this.startNow(restarts);
+    } else {
+      this.fail('the server crashed again and again; the log says why, and it can be restarted');
+    }
   }
 
   private async stopNow(): Promise<void> {

@@ -1,4 +1,6 @@
 // The server's life: one per window, again after a crash, none after the window.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { equal, wait } from '../harness.mjs';
 import { withGhost } from './pattern.mjs';
 
@@ -7,12 +9,16 @@ export default async function ({ harness, window, codeServer, binary, servers })
 
   const another = (old) => wait('another server', () => servers().length === 1 && servers()[0] !== old);
 
-  await test('restarting ends the old server and starts another', async () => {
-    await window.waitStatus('ready');
+  const restart = async () => {
     const [old] = servers();
     await window.command('Foretype: Restart the Server');
     await another(old);
     await window.waitStatus('ready');
+  };
+
+  await test('restarting ends the old server and starts another', async () => {
+    await window.waitStatus('ready');
+    await restart();
     await withGhost(window, 'restarted.py');
     await window.press('Escape');
   });
@@ -27,9 +33,7 @@ export default async function ({ harness, window, codeServer, binary, servers })
   });
 
   await test('a server that crashes again and again is given up, until the user restarts it', async () => {
-    await window.command('Foretype: Restart the Server');
-    await another(servers()[0]);
-    await window.waitStatus('ready');
+    await restart();
     // How often it is tried is for a unit test: a crash at the start may count twice.
     await wait('the end of all attempts', async () => {
       servers().forEach((server) => process.kill(server, 'SIGKILL'));
@@ -46,6 +50,18 @@ export default async function ({ harness, window, codeServer, binary, servers })
     await window.waitStatus('crashed again and again');
     await window.shoot('failed');
     equal(await window.notifications.count(), 0, 'messages');
+    codeServer.writeServer(binary);
+    await window.waitStatus('ready');
+  });
+
+  await test('a server that dies when it has just answered is given up too', async () => {
+    const dying = join(codeServer.folder, 'dying');
+    const answer = JSON.stringify({ jsonrpc: '2.0', id: 0, result: { capabilities: {} } });
+    const say = `printf 'Content-Length: %d\\r\\n\\r\\n%s' ${answer.length} '${answer}'`;
+    // Nobody hears what the window says next, and the connection ends later.
+    writeFileSync(dying, `#!/bin/sh\nhead -c 1 >/dev/null\nexec <&-\n${say}\nsleep 0.3\n`, { mode: 0o755 });
+    codeServer.writeServer(dying);
+    await window.waitStatus('crashed again and again');
     codeServer.writeServer(binary);
     await window.waitStatus('ready');
   });
