@@ -42,9 +42,8 @@ impl Isa for Avx512 {
     const ADDS_IN_16_BITS: bool = false;
 
     #[inline(always)]
-    fn tiles_worth_preparing(encoding: Encoding) -> Option<usize> {
-        // Six bits have so many scales that bytes are no faster.
-        (encoding != Encoding::SixBit).then_some(4)
+    fn tiles_worth_preparing(_encoding: Encoding) -> Option<usize> {
+        Some(4)
     }
 
     #[inline(always)]

@@ -140,8 +140,8 @@ pub(super) fn part(kind: SourceKind, block: &[u8], index: usize) -> Part {
         }
         SourceKind::Q6K => {
             // 128 bytes of low nibbles, 64 of high bit pairs, 16 `i8` scales, d: f16.
-            let d = half_at(block, 208);
-            let scales = [0, 1].map(|half| d * f32::from(block[192 + 2 * index + half] as i8));
+            let (of_block, scales) = scales_of_six_bits(block, index);
+            let scales = scales.map(|scale| of_block.to_f32() * f32::from(scale));
             let (half, quarter) = (index / 4, index % 4);
             let (low, high) = (&block[half * 64 + quarter % 2 * 32..], &block[128 + half * 32..]);
             let values = std::array::from_fn(|i| {
@@ -181,6 +181,12 @@ pub(super) fn nested(block: &[u8], index: usize) -> Nested {
     };
     let of_block = [0, 2].map(|offset| f16::from_le_bytes([block[offset], block[offset + 1]]));
     Nested { of_block, scale, minimum }
+}
+
+/// The scales of the `index`-th 32 values of a block of Q6_K, for 16 each, and what they are times.
+pub(super) fn scales_of_six_bits(block: &[u8], index: usize) -> (f16, [i8; 2]) {
+    let of_block = f16::from_le_bytes([block[208], block[209]]);
+    (of_block, [0, 1].map(|half| block[192 + 2 * index + half] as i8))
 }
 
 /// The first 16 values are the low nibbles.

@@ -15,19 +15,21 @@
 //! So 64 bytes of weights hold four consecutive columns of sixteen rows: a dot product of bytes adds four columns in
 //! each lane, every lane is a row, and no sum ever crosses lanes. Missing rows and columns are zeros.
 //!
-//! Six bits have a scale for every 16 columns, `[block 0, 1][16 columns 0, 1][16 rows]`. Nested scales and minima are
-//! bytes, each times a number for 256 columns of its row, which stands before the four parts of these columns:
+//! Nested scales and minima are bytes, each times a number for 256 columns of its row, which stands before the four parts of
+//! these columns. Six bits have a scale for every 16 columns, and no minima:
 //!
 //! ```text
-//! scale, minimum      [16 rows] f16 each
-//! 4 × part            scales, then minima, [block 0, 1][16 rows] u8; weights
+//! four bits:  scale, minimum      [16 rows] f16 each
+//!             4 × part            scales, then minima, [block 0, 1][16 rows] u8; weights
+//! six bits:   scale               [16 rows] f32
+//!             4 × part            scales [block 0, 1][16 columns 0, 1][16 rows] i8; weights
 //! ```
 //!
-//! Where many tokens are multiplied with five or six bits, these become a byte each before, behind the same scales, so that they
-//! are put together once and not for every tile of tokens.
+//! Where many tokens are multiplied with five or six bits, these become a byte each before, so that they are put together once
+//! and not for every tile of tokens. Before them stand the same scales; nested ones multiplied out, in f32.
 //!
-//! Eight bits may also lie in two planes: the high nibbles as four bits lie, and behind it the low ones of all groups,
-//! 512 bytes a part. So the first of them can be multiplied alone; see `planes.rs`.
+//! Eight and six bits may also lie in two planes: the upper four as four bits lie, behind scales of their own kind, and after
+//! those of all groups the others, 512 or 256 bytes a part. So the first plane can be multiplied alone; see `planes.rs`.
 //!
 //! Activations: tiles of `w` tokens; in a tile, for every 32 columns:
 //!
@@ -85,12 +87,13 @@ struct WideScales {
 }
 
 /// A part of five or six bits, a byte for each weight, as products of many tokens want it: behind scales of all sixteen rows,
-/// and minima or second scales.
+/// and minima.
 #[repr(C, align(64))]
 struct WholePart<Scales> {
     scales: Scales,
     weights: [[Vector; VECTORS]; 2],
 }
+type SixBitWholePart = WholePart<[[Rows<f32>; 2]; 2]>;
 
 /// What stands before the parts of nested scales.
 #[repr(C, align(64))]
@@ -114,11 +117,24 @@ struct FiveBitMinimumPart {
     fifth: [Vector; 2],
 }
 
+/// What stands before the parts of six bits.
+#[repr(C, align(64))]
+struct SixBitHead {
+    scales: Rows<f32>,
+}
+
 #[repr(C, align(64))]
 struct SixBitPart {
-    scales: [[Rows<f16>; 2]; 2],
+    scales: [[Rows<i8>; 2]; 2],
     weights: [Vector; VECTORS],
     high: [[Vector; 2]; 2],
+}
+
+/// A part of the upper four of six bits.
+#[repr(C, align(64))]
+struct SixBitHighPart {
+    scales: [[Rows<i8>; 2]; 2],
+    weights: [Vector; VECTORS],
 }
 
 #[repr(C, align(64))]
@@ -135,8 +151,6 @@ pub(super) const NESTED_MINIMA: usize = 32;
 pub(super) const WIDE_MINIMA: usize = 128;
 /// Bytes of the scales and minima of a part that are multiplied out.
 pub(super) const WIDE_SCALES: usize = size_of::<WideScales>();
-/// Bytes of a part in the second of two planes.
-pub(super) const LOW_PLANE_PART: usize = PART * LANES / 2;
 /// Bytes of a part's weights where each is a byte.
 const WHOLE: usize = 2 * VECTORS * 64;
 /// Offset of the bits above the nibbles from the weights.
@@ -155,14 +169,19 @@ const _: () =
     assert!(size_of::<FiveBitMinimumPart>() == 768 && offset_of!(FiveBitMinimumPart, minima) == MINIMA);
 const _: () =
     assert!(offset_of!(FiveBitMinimumPart, fifth) == offset_of!(FiveBitMinimumPart, weights) + HIGH_BITS);
-const _: () = assert!(size_of::<SixBitPart>() == 896 && offset_of!(SixBitPart, weights) == 128);
+const _: () = assert!(size_of::<SixBitPart>() == 832 && offset_of!(SixBitPart, weights) == 64);
+const _: () = assert!(size_of::<SixBitHead>() == size_of::<NestedHead>());
 const _: () = assert!(offset_of!(SixBitPart, high) == offset_of!(SixBitPart, weights) + HIGH_BITS);
 const _: () = assert!(size_of::<WholePart<[Rows<f16>; 2]>>() == offset_of!(FiveBitPart, weights) + WHOLE);
-const _: () = assert!(size_of::<WholePart<[Rows<f16>; 4]>>() == offset_of!(SixBitPart, weights) + WHOLE);
 const _: () =
     assert!(offset_of!(WholePart<[Rows<f16>; 4]>, weights) == offset_of!(FiveBitMinimumPart, weights));
+const _: () = assert!(size_of::<SixBitWholePart>() == 256 + WHOLE);
 const _: () = assert!(size_of::<EightBitPart>() == 1088 && offset_of!(EightBitPart, weights) == 64);
-const _: () = assert!(size_of::<FourBitPart>() + LOW_PLANE_PART == size_of::<EightBitPart>());
+const _: () = assert!(
+    size_of::<FourBitPart>() + Encoding::EightBitPlanes.low_part_bytes() == size_of::<EightBitPart>()
+);
+const _: () =
+    assert!(size_of::<SixBitHighPart>() + Encoding::SixBitPlanes.low_part_bytes() == size_of::<SixBitPart>());
 
 /// How a packed matrix holds its weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,25 +198,29 @@ pub(super) enum Encoding {
     FiveBit,
     /// q · scale + minimum, q in 0…31
     FiveBitMinimum,
-    /// (q − 32) · scale, q in 0…63, a scale for every 16 columns
+    /// (q − 32) · scale, q in 0…63, a scale for every 16 columns, which is a byte times a number for 256 columns
     SixBit,
     /// [`Encoding::FiveBit`] with a byte for each weight, for many tokens; never kept.
     FiveBitWhole,
     /// [`Encoding::FiveBitMinimum`] in the same way.
     FiveBitMinimumWhole,
-    /// [`Encoding::SixBit`] in the same way.
+    /// [`Encoding::SixBit`] in the same way, its scales multiplied out.
     SixBitWhole,
     /// q · scale, q in −128…127
     EightBit,
     /// The same in two planes; joined when it is multiplied.
     EightBitPlanes,
-    /// The first of two planes alone: (q − 7.5) · scale, q in 0…15; never kept.
-    HighNibbles,
+    /// [`Encoding::SixBit`] in the same way.
+    SixBitPlanes,
+    /// The first plane of eight bits alone: (q − 7.5) · scale, q in 0…15; never kept.
+    HighOfEight,
+    /// The first plane of six bits in the same way.
+    HighOfSix,
 }
 
 impl Encoding {
     /// Every encoding; their places here number them.
-    pub(super) const ALL: [Encoding; 13] = [
+    pub(super) const ALL: [Encoding; 15] = [
         Encoding::FourBit,
         Encoding::FourBitMinimum,
         Encoding::FourBitNested,
@@ -210,7 +233,9 @@ impl Encoding {
         Encoding::SixBitWhole,
         Encoding::EightBit,
         Encoding::EightBitPlanes,
-        Encoding::HighNibbles,
+        Encoding::SixBitPlanes,
+        Encoding::HighOfEight,
+        Encoding::HighOfSix,
     ];
 
     /// The name in files of packed weights.
@@ -228,7 +253,9 @@ impl Encoding {
             Encoding::SixBitWhole => "six-bit-whole",
             Encoding::EightBit => "eight-bit",
             Encoding::EightBitPlanes => "eight-bit-planes",
-            Encoding::HighNibbles => "high-nibbles",
+            Encoding::SixBitPlanes => "six-bit-planes",
+            Encoding::HighOfEight => "high-of-eight",
+            Encoding::HighOfSix => "high-of-six",
         }
     }
 
@@ -244,12 +271,13 @@ impl Encoding {
             | Encoding::FourBitMinimum
             | Encoding::FourBitNested
             | Encoding::FourBitWide
-            | Encoding::HighNibbles => 4,
+            | Encoding::HighOfEight
+            | Encoding::HighOfSix => 4,
             Encoding::FiveBit
             | Encoding::FiveBitMinimum
             | Encoding::FiveBitWhole
             | Encoding::FiveBitMinimumWhole => 5,
-            Encoding::SixBit | Encoding::SixBitWhole => 6,
+            Encoding::SixBit | Encoding::SixBitWhole | Encoding::SixBitPlanes => 6,
             Encoding::EightBit | Encoding::EightBitPlanes => 8,
         }
     }
@@ -279,13 +307,15 @@ impl Encoding {
             | Encoding::SixBitWhole
             | Encoding::EightBit
             | Encoding::EightBitPlanes
-            | Encoding::HighNibbles => false,
+            | Encoding::SixBitPlanes
+            | Encoding::HighOfEight
+            | Encoding::HighOfSix => false,
         }
     }
 
     /// Whether scales and minima are bytes times numbers for several parts.
     pub(super) const fn is_nested(self) -> bool {
-        matches!(self, Encoding::FourBitNested)
+        matches!(self, Encoding::FourBitNested) || self.scales() == 2 && !self.is_whole()
     }
 
     /// Whether scales and minima stand beside the weights, as `f32`.
@@ -314,14 +344,58 @@ impl Encoding {
         }
     }
 
-    /// Whether it is one of two planes.
+    /// Whether it is the first of two planes.
     pub(super) const fn is_plane(self) -> bool {
-        matches!(self, Encoding::HighNibbles)
+        matches!(self, Encoding::HighOfEight | Encoding::HighOfSix)
+    }
+
+    /// The same weights in two planes.
+    pub(super) const fn in_planes(self) -> Option<Encoding> {
+        match self {
+            Encoding::EightBit => Some(Encoding::EightBitPlanes),
+            Encoding::SixBit => Some(Encoding::SixBitPlanes),
+            _ => None,
+        }
+    }
+
+    /// The first of two planes.
+    pub(super) const fn high_plane(self) -> Option<Encoding> {
+        match self {
+            Encoding::EightBitPlanes => Some(Encoding::HighOfEight),
+            Encoding::SixBitPlanes => Some(Encoding::HighOfSix),
+            _ => None,
+        }
+    }
+
+    /// What two planes are joined into, to be multiplied.
+    pub(super) const fn joined(self) -> Option<Encoding> {
+        match self {
+            Encoding::EightBitPlanes => Some(Encoding::EightBit),
+            Encoding::SixBitPlanes => Some(Encoding::SixBitWhole),
+            _ => None,
+        }
+    }
+
+    /// Bits of a weight in the second of two planes.
+    pub(super) const fn low_bits(self) -> usize {
+        match self {
+            Encoding::EightBitPlanes => 4,
+            Encoding::SixBitPlanes => 2,
+            _ => 0,
+        }
+    }
+
+    /// Bytes of a part in the second of two planes.
+    pub(super) const fn low_part_bytes(self) -> usize {
+        PART * LANES * self.low_bits() / 8
     }
 
     /// Scales of a row in a block.
     pub(super) const fn scales(self) -> usize {
-        if matches!(self, Encoding::SixBit | Encoding::SixBitWhole) { 2 } else { 1 }
+        match self {
+            Encoding::SixBit | Encoding::SixBitWhole | Encoding::SixBitPlanes | Encoding::HighOfSix => 2,
+            _ => 1,
+        }
     }
 
     /// Parts of a chunk: of what is repeated along a group.
@@ -353,12 +427,13 @@ impl Encoding {
     /// Bytes of a part; of planes, in the first.
     pub(super) const fn part_bytes(self) -> usize {
         match self {
-            Encoding::FourBit | Encoding::EightBitPlanes | Encoding::HighNibbles => size_of::<FourBitPart>(),
+            Encoding::FourBit | Encoding::EightBitPlanes | Encoding::HighOfEight => size_of::<FourBitPart>(),
             Encoding::FourBitMinimum => size_of::<FourBitMinimumPart>(),
             Encoding::FourBitNested | Encoding::FourBitWide => size_of::<FourBitNestedPart>(),
             Encoding::FiveBit => size_of::<FiveBitPart>(),
             Encoding::FiveBitMinimum => size_of::<FiveBitMinimumPart>(),
             Encoding::SixBit => size_of::<SixBitPart>(),
+            Encoding::SixBitPlanes | Encoding::HighOfSix => size_of::<SixBitHighPart>(),
             Encoding::FiveBitWhole | Encoding::FiveBitMinimumWhole | Encoding::SixBitWhole => {
                 self.weights_offset() + WHOLE
             }
@@ -369,7 +444,7 @@ impl Encoding {
     /// Offset of the weights in a part, whose scales come first.
     pub(super) const fn weights_offset(self) -> usize {
         match self {
-            Encoding::FourBit | Encoding::EightBitPlanes | Encoding::HighNibbles => {
+            Encoding::FourBit | Encoding::EightBitPlanes | Encoding::HighOfEight => {
                 offset_of!(FourBitPart, weights)
             }
             Encoding::FourBitMinimum => offset_of!(FourBitMinimumPart, weights),
@@ -378,7 +453,9 @@ impl Encoding {
             Encoding::FiveBitMinimum | Encoding::FiveBitMinimumWhole => {
                 offset_of!(FiveBitMinimumPart, weights)
             }
-            Encoding::SixBit | Encoding::SixBitWhole => offset_of!(SixBitPart, weights),
+            Encoding::SixBit => offset_of!(SixBitPart, weights),
+            Encoding::SixBitPlanes | Encoding::HighOfSix => offset_of!(SixBitHighPart, weights),
+            Encoding::SixBitWhole => offset_of!(SixBitWholePart, weights),
             Encoding::EightBit => offset_of!(EightBitPart, weights),
         }
     }
@@ -388,12 +465,14 @@ impl Encoding {
         cols.div_ceil(self.chunk_columns()).saturating_mul(self.chunk_bytes())
     }
 
+    /// Bytes of a group in the second of two planes.
+    pub(super) const fn low_group_bytes(self, cols: usize) -> usize {
+        cols.div_ceil(PART).saturating_mul(self.low_part_bytes())
+    }
+
     /// Bytes of a matrix.
     pub(super) const fn matrix_bytes(self, rows: usize, cols: usize) -> usize {
-        let group = match self {
-            Encoding::EightBitPlanes => Encoding::EightBit.group_bytes(cols),
-            _ => self.group_bytes(cols),
-        };
+        let group = self.group_bytes(cols).saturating_add(self.low_group_bytes(cols));
         rows.div_ceil(LANES).saturating_mul(group)
     }
 

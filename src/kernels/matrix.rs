@@ -6,9 +6,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::aligned::AlignedBytes;
 use super::isa::LANES;
-use super::layout::{BLOCK, Encoding, LOW_PLANE_PART, PART};
+use super::layout::{BLOCK, Encoding};
 use super::pack::unpack_block;
-use super::planes::join_part;
 
 /// A matrix of `rows` × `cols` weights in 4 to 8 bits, and a bias for each row if it has one.
 pub struct PackedMatrix {
@@ -118,20 +117,18 @@ impl PackedMatrix {
         &(**file).as_ref()[*offset..offset + bytes]
     }
 
-    /// The high nibbles of a matrix in planes, whose values are on average a sixteenth of its own: what
-    /// [`PackedMatrix::as_bytes`] begins with.
+    /// The upper four bits of a matrix in planes, whose values are on average a sixteenth of its own, or a quarter of six bits:
+    /// what [`PackedMatrix::as_bytes`] begins with.
     pub(super) fn high_plane(&self) -> Option<PackedMatrix> {
-        if self.encoding != Encoding::EightBitPlanes || self.bias.is_some() {
-            return None;
-        }
-        let bytes = Encoding::HighNibbles.matrix_bytes(self.rows, self.cols);
+        let high = self.encoding.high_plane().filter(|_| self.bias.is_none())?;
+        let bytes = high.matrix_bytes(self.rows, self.cols);
         let packed = Packed { bytes, ..self.packed.clone() };
-        Some(PackedMatrix::of(Encoding::HighNibbles, self.rows, self.cols, packed))
+        Some(PackedMatrix::of(high, self.rows, self.cols, packed))
     }
 
-    /// The planes of a group.
+    /// The planes of a group; without planes, the group and nothing.
     pub(super) fn planes(&self, group: usize) -> (&[u8], &[u8]) {
-        let (low_bytes, groups) = (self.cols.div_ceil(PART) * LOW_PLANE_PART, self.rows.div_ceil(LANES));
+        let (low_bytes, groups) = (self.encoding.low_group_bytes(self.cols), self.rows.div_ceil(LANES));
         let (high, low) = self.as_bytes().split_at(groups * self.group_bytes);
         (&high[group * self.group_bytes..][..self.group_bytes], &low[group * low_bytes..][..low_bytes])
     }
@@ -148,21 +145,9 @@ impl PackedMatrix {
     pub fn row(&self, row: usize, out: &mut [f32]) -> Result<()> {
         ensure!(row < self.rows, "row {row} of a matrix of {} rows", self.rows);
         ensure!(out.len() == self.cols, "a row has {} values, not {}", self.cols, out.len());
-        if self.encoding == Encoding::EightBitPlanes {
-            let (high, low) = self.planes(row / LANES);
-            let parts = high.as_chunks().0.iter().zip(low.as_chunks().0);
-            let mut part = [0; Encoding::EightBit.part_bytes()];
-            for ((high, low), out) in parts.zip(out.chunks_mut(PART)) {
-                join_part(high, low, &mut part);
-                for (column, out) in out.as_chunks_mut().0.iter_mut().enumerate() {
-                    unpack_block(Encoding::EightBit, &part, row % LANES, column, out);
-                }
-            }
-            return Ok(());
-        }
-        let group = &self.as_bytes()[row / LANES * self.group_bytes..][..self.group_bytes];
+        let (group, low) = self.planes(row / LANES);
         for (column, out) in out.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-            unpack_block(self.encoding, group, row % LANES, column, out);
+            unpack_block(self.encoding, group, low, row % LANES, column, out);
         }
         Ok(())
     }

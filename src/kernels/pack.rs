@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use half::f16;
 
 use super::aligned::AlignedBytes;
-use super::formats::{SourceKind, dequantize, nested, part};
+use super::formats::{SourceKind, dequantize, nested, part, scales_of_six_bits};
 use super::isa::LANES;
 use super::layout::{BLOCK, Encoding, HIGH_BITS, MINIMA, NESTED_MINIMA, PART, VECTORS};
 use super::matrix::PackedMatrix;
@@ -12,9 +12,10 @@ use super::{Kernels, SharedPointer};
 
 /// 32 columns of a row, as they are packed.
 struct Block {
-    /// Of the first 16 columns and of the others; nested ones: of 256 columns, and the byte that it is times.
-    scales: [f16; 2],
+    /// Where it is nested, that of 256 columns.
+    scale: f16,
     minimum: f16,
+    /// The bytes that they are times, where they are nested; of six bits the scales of the first 16 columns and of the others.
     nested: [u8; 2],
     /// 0…15, 0…31, 0…63, or the value + 128.
     values: [u8; BLOCK],
@@ -92,21 +93,18 @@ fn read_block(kind: SourceKind, row: &[u8], index: usize) -> Block {
     let parts = block_values / BLOCK;
     let block = &row[index / parts * block_bytes..][..block_bytes];
     let part = part(kind, block, index % parts);
-    if encoding_of(kind).is_nested() {
-        let nested = nested(block, index % parts);
-        return Block {
-            scales: [nested.of_block[0]; 2],
-            minimum: -nested.of_block[1],
-            nested: [nested.scale, nested.minimum],
-            values: part.values,
-        };
-    }
-    Block {
-        scales: part.scales.map(to_half),
-        minimum: to_half(part.minimum),
-        nested: [0; 2],
-        values: part.values,
-    }
+    let (scale, minimum, nested) = match encoding_of(kind) {
+        Encoding::SixBit => {
+            let (scale, bytes) = scales_of_six_bits(block, index % parts);
+            (scale, f16::ZERO, bytes.map(|byte| byte as u8))
+        }
+        Encoding::FourBitNested => {
+            let nested = nested(block, index % parts);
+            (nested.of_block[0], -nested.of_block[1], [nested.scale, nested.minimum])
+        }
+        _ => (to_half(part.scales[0]), to_half(part.minimum), [0; 2]),
+    };
+    Block { scale, minimum, nested, values: part.values }
 }
 
 /// The nearest finite number of half precision.
@@ -118,7 +116,7 @@ fn to_half(value: f32) -> f16 {
 fn nearest_eight_bit(values: &[f32; BLOCK]) -> Block {
     let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     let scale = to_half(largest / 127.0);
-    Block { scales: [scale; 2], minimum: f16::ZERO, nested: [0; 2], values: to_steps(values, scale) }
+    Block { scale, minimum: f16::ZERO, nested: [0; 2], values: to_steps(values, scale) }
 }
 
 /// Values as multiples of `scale`, plus 128.
@@ -150,13 +148,18 @@ impl Place {
         Place { encoding, chunk, part, half: column % 2, row }
     }
 
-    /// The scale of 16 columns, or of 256 where it is nested.
-    fn scale(&self, half: usize) -> usize {
-        if self.encoding.is_nested() {
-            return self.chunk + 2 * self.row;
+    /// The scale of the block, or of 256 columns where it is nested.
+    fn scale(&self) -> usize {
+        match (self.encoding.is_nested(), self.has_two_scales()) {
+            (true, true) => self.chunk + 4 * self.row,
+            (true, false) => self.chunk + 2 * self.row,
+            (false, _) => self.part + (self.half * LANES + self.row) * 2,
         }
-        let index = if self.encoding.scales() == 2 { 2 * self.half + half } else { self.half };
-        self.part + (index * LANES + self.row) * 2
+    }
+
+    /// Whether that is an `f32`.
+    fn has_two_scales(&self) -> bool {
+        self.encoding.scales() == 2
     }
 
     fn minimum(&self) -> usize {
@@ -166,8 +169,11 @@ impl Place {
         self.part + MINIMA + (self.half * LANES + self.row) * 2
     }
 
-    /// The bytes of a nested scale and minimum.
+    /// The bytes of a nested scale and minimum, or of both scales.
     fn nested(&self) -> [usize; 2] {
+        if self.has_two_scales() {
+            return [0, 1].map(|half| self.part + (2 * self.half + half) * LANES + self.row);
+        }
         [0, NESTED_MINIMA].map(|offset| self.part + offset + self.half * LANES + self.row)
     }
 
@@ -192,8 +198,10 @@ impl Place {
 /// Writes 32 columns of row `row` of a group; `column` counts blocks.
 fn write_block(encoding: Encoding, group: &mut [u8], row: usize, column: usize, block: &Block) {
     let place = Place::new(encoding, row, column);
-    for (half, scale) in block.scales.iter().enumerate() {
-        group[place.scale(half)..][..2].copy_from_slice(&scale.to_le_bytes());
+    if place.has_two_scales() {
+        group[place.scale()..][..4].copy_from_slice(&block.scale.to_f32().to_le_bytes());
+    } else {
+        group[place.scale()..][..2].copy_from_slice(&block.scale.to_le_bytes());
     }
     if encoding.has_minima() {
         group[place.minimum()..][..2].copy_from_slice(&block.minimum.to_le_bytes());
@@ -210,7 +218,7 @@ fn write_block(encoding: Encoding, group: &mut [u8], row: usize, column: usize, 
             bytes.iter_mut().zip(quad).for_each(|(byte, value)| *byte |= (value & 15) << (4 * place.half));
         }
     }
-    if matches!(encoding.bits(), 5 | 6) {
+    if encoding.has_high_bits() {
         for (i, value) in block.values.iter().enumerate() {
             let (byte, shift, _) = place.high(i);
             group[byte] |= value >> 4 << shift;
@@ -218,29 +226,48 @@ fn write_block(encoding: Encoding, group: &mut [u8], row: usize, column: usize, 
     }
 }
 
-/// The other way: 32 columns of a row, `column` counting blocks.
+/// The other way: 32 columns of a row, `column` counting blocks; of planes, `group` is that of the first and `low` that of the
+/// second.
 pub(super) fn unpack_block(
     encoding: Encoding,
     group: &[u8],
+    low: &[u8],
     row: usize,
     column: usize,
     out: &mut [f32; BLOCK],
 ) {
-    let place = Place::new(encoding, row, column);
+    let place = Place::new(encoding.high_plane().unwrap_or(encoding), row, column);
     let half_float = |offset: usize| f16::from_le_bytes([group[offset], group[offset + 1]]).to_f32();
-    let [factor, minimum_factor] =
-        if encoding.is_nested() { place.nested().map(|place| f32::from(group[place])) } else { [1.0; 2] };
-    let scales = [0, 1].map(|half| half_float(place.scale(half)) * factor);
-    let minimum = if encoding.has_minima() { half_float(place.minimum()) * minimum_factor } else { 0.0 };
+    let bytes = place.nested().map(|place| group[place]);
+    let (scales, minimum) = match encoding {
+        _ if place.has_two_scales() => {
+            let scale = f32::from_le_bytes(std::array::from_fn(|i| group[place.scale() + i]));
+            (bytes.map(|byte| scale * f32::from(byte as i8)), 0.0)
+        }
+        Encoding::FourBitNested => {
+            let [scale, minimum] = bytes.map(f32::from);
+            ([half_float(place.scale()) * scale; 2], half_float(place.minimum()) * minimum)
+        }
+        _ if encoding.has_minima() => ([half_float(place.scale()); 2], half_float(place.minimum())),
+        _ => ([half_float(place.scale()); 2], 0.0),
+    };
     let offset = if encoding.has_minima() { 0 } else { 1 << (encoding.bits() - 1) };
     for (i, out) in out.iter_mut().enumerate() {
         let mut value = group[place.value(i)];
-        if encoding.bits() < 8 {
+        if place.encoding.bits() < 8 {
             value = value >> (4 * place.half) & 15;
         }
-        if matches!(encoding.bits(), 5 | 6) {
+        if place.encoding.has_high_bits() {
             let (byte, shift, mask) = place.high(i);
             value |= (group[byte] >> shift & mask) << 4;
+        }
+        let low_bits = encoding.low_bits();
+        if low_bits > 0 {
+            let vector = place.half * VECTORS + i / 4;
+            let part = column * BLOCK / PART * encoding.low_part_bytes();
+            let byte = low[part + vector % (2 * low_bits) * 64 + 4 * row + i % 4];
+            let mask = (1 << low_bits) - 1;
+            value = value << low_bits | byte >> (vector / (2 * low_bits) * low_bits) & mask;
         }
         *out = (f32::from(value) - offset as f32) * scales[i / 16] + minimum;
     }

@@ -405,7 +405,7 @@ impl<'a> Product<'a> {
             wide_stride: weights.wide_bytes(),
             activations: std::ptr::null(),
             chunks: weights.matrix.cols.div_ceil(weights.encoding.chunk_columns()),
-            ahead: self.ahead,
+            ahead: weights.ahead(self.ahead),
             out: std::ptr::null_mut(),
             out_stride: width,
             start: weights.matrix.bias().map_or(std::ptr::null(), |bias| bias[first_row..].as_ptr()),

@@ -21,7 +21,7 @@ pub(super) struct Routines {
     /// How groups of an encoding are made ready for so many tiles of tokens, where that is worth it.
     pub(super) prepare: fn(Encoding, usize) -> Option<Prepare>,
     /// [`super::planes::join_planes`]
-    pub(super) join_planes: unsafe fn(&[u8], &[u8], &mut [u8]),
+    pub(super) join_planes: unsafe fn(Encoding, &[u8], &[u8], &mut [u8]),
     /// [`super::attention::attend_task`]
     pub(super) attend: unsafe fn(&AttentionTask, &mut [f32]),
     /// [`super::attention::join_parts`]
@@ -96,16 +96,17 @@ macro_rules! routines {
                     };
                 }
                 match encoding {
-                    Encoding::FourBit | Encoding::HighNibbles => of!(FourBit),
+                    Encoding::FourBit | Encoding::HighOfEight => of!(FourBit),
                     Encoding::FourBitMinimum => of!(FourBitMinimum),
                     Encoding::FourBitNested => of!(FourBitNested),
                     Encoding::FourBitWide => of!(FourBitWide),
                     Encoding::FiveBit => of!(FiveBit),
                     Encoding::FiveBitMinimum => of!(FiveBitMinimum),
                     Encoding::SixBit => of!(SixBit),
+                    Encoding::HighOfSix => of!(HighOfSix),
                     Encoding::FiveBitWhole => of!(FiveBitWhole),
                     Encoding::FiveBitMinimumWhole => of!(FiveBitMinimumWhole),
-                    Encoding::SixBitWhole => of!(SixBitWhole),
+                    Encoding::SixBitWhole | Encoding::SixBitPlanes => of!(SixBitWhole),
                     Encoding::EightBit | Encoding::EightBitPlanes => of!(EightBit),
                 }
             }
@@ -136,9 +137,10 @@ macro_rules! routines {
                         Encoding::FourBitNested | Encoding::FourBitWide => of!(FourBitNested),
                         Encoding::FiveBit | Encoding::FiveBitWhole => of!(FiveBit),
                         Encoding::FiveBitMinimum | Encoding::FiveBitMinimumWhole => of!(FiveBitMinimum),
-                        Encoding::SixBit | Encoding::SixBitWhole => of!(SixBit),
+                        Encoding::SixBit | Encoding::SixBitWhole | Encoding::SixBitPlanes => of!(SixBit),
                         Encoding::EightBit | Encoding::EightBitPlanes => of!(EightBit),
-                        Encoding::HighNibbles => of!(HighNibbles),
+                        Encoding::HighOfEight => of!(HighOfEight),
+                        Encoding::HighOfSix => of!(HighOfSix),
                     }
                 }
             }
@@ -154,9 +156,9 @@ macro_rules! routines {
             /// # Safety
             /// As [`$crate::kernels::tile::join_bits`].
             $(#[target_feature(enable = $features)])?
-            unsafe fn join_bits<const E: usize>(from: *const u8, parts: usize, to: *mut u8) {
+            unsafe fn join_bits<const E: usize>(from: *const u8, chunks: usize, to: *mut u8) {
                 // SAFETY: the caller's promise.
-                unsafe { $crate::kernels::tile::join_bits::<$isa, E>(from, parts, to) }
+                unsafe { $crate::kernels::tile::join_bits::<$isa, E>(from, chunks, to) }
             }
 
             fn prepare(encoding: Encoding, tiles: usize) -> Option<Prepare> {
@@ -173,8 +175,8 @@ macro_rules! routines {
             /// # Safety
             /// The level must be available.
             $(#[target_feature(enable = $features)])?
-            unsafe fn join_planes(high: &[u8], low: &[u8], whole: &mut [u8]) {
-                $crate::kernels::planes::join_planes(high, low, whole);
+            unsafe fn join_planes(planes: Encoding, high: &[u8], low: &[u8], whole: &mut [u8]) {
+                $crate::kernels::planes::join_planes(planes, high, low, whole);
             }
 
             /// # Safety

@@ -117,8 +117,8 @@ fn check_multiply(kind: SourceKind, rows: usize, cols: usize, tokens: usize, see
         let exact: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
         let tolerance = match kind {
             SourceKind::F32 | SourceKind::F16 | SourceKind::BF16 => 0.01,
-            // Their scales and minima become halves.
-            SourceKind::Q5K | SourceKind::Q6K => 5e-4,
+            // Its scales and minima become halves.
+            SourceKind::Q5K => 5e-4,
             _ => 1e-7,
         };
         check_close(&kernels, &weights, &exact, tolerance);

@@ -152,11 +152,16 @@ impl Part {
                 return I::load(self.wide.add(group * self.wide_stride).cast::<f32>().add(HALF * LANES));
             }
             let start = self.start.add(group * self.stride);
-            if encoding.is_nested() {
-                let scales = I::load_half(self.head.add(group * self.stride).cast());
-                return I::mul(scales, I::load_bytes(start.add(HALF * LANES).cast()));
-            }
             let index = if encoding.scales() == 2 { 2 * HALF + RUN } else { HALF };
+            if encoding.is_nested() {
+                let head = self.head.add(group * self.stride);
+                let scales =
+                    if encoding.scales() == 2 { I::load(head.cast()) } else { I::load_half(head.cast()) };
+                return I::mul(scales, I::load_bytes(start.add(index * LANES).cast()));
+            }
+            if encoding.scales() == 2 {
+                return I::load(start.cast::<f32>().add(index * LANES));
+            }
             I::load_half(start.cast::<f16>().add(index * LANES))
         }
     }
@@ -213,23 +218,35 @@ pub(super) unsafe fn spread_scales<I: Isa>(from: *const u8, chunks: usize, to: *
     }
 }
 
-/// Makes of a group of `parts` parts with bits above their nibbles one with a byte for each weight.
+/// Makes of a group of `chunks` chunks with bits above their nibbles one with a byte for each weight, nested scales multiplied
+/// out: those that tiles compute with, bit for bit.
 ///
 /// # Safety
 /// As [`spread_scales`].
 #[inline(always)]
-pub(super) unsafe fn join_bits<I: Isa, const E: usize>(from: *const u8, parts: usize, to: *mut u8) {
+pub(super) unsafe fn join_bits<I: Isa, const E: usize>(from: *const u8, chunks: usize, to: *mut u8) {
     let encoding = const { Encoding::ALL[E] };
     let whole = const { Encoding::ALL[E].for_many_tokens().unwrap() };
     // SAFETY: the caller's promise.
     unsafe {
-        for part in 0..parts {
-            let from = from.add(part * encoding.part_bytes());
-            let to = to.add(part * whole.part_bytes());
-            std::ptr::copy_nonoverlapping(from, to, encoding.weights_offset());
-            let weights = from.add(encoding.weights_offset());
+        for index in 0..chunks * encoding.parts() {
+            let head = from.add(index / encoding.parts() * encoding.chunk_bytes());
+            let parts = head.add(encoding.parts_offset());
+            let start = parts.add(index % encoding.parts() * encoding.part_bytes());
+            let to = to.add(index * whole.part_bytes());
+            if encoding.is_nested() {
+                let part = Part { head, start, stride: 0, wide: start, wide_stride: 0, ahead: 0 };
+                let scales = to.cast::<f32>();
+                I::store(scales, part.scales::<I, E, 0, 0>(0));
+                I::store(scales.add(LANES), part.scales::<I, E, 0, 1>(0));
+                I::store(scales.add(2 * LANES), part.scales::<I, E, 1, 0>(0));
+                I::store(scales.add(3 * LANES), part.scales::<I, E, 1, 1>(0));
+            } else {
+                std::ptr::copy_nonoverlapping(start, to, encoding.weights_offset());
+            }
+            let weights = start.add(encoding.weights_offset());
             let block = Block { weights, group_stride: 0, ahead: 0, values: std::ptr::null() };
-            let to = to.add(encoding.weights_offset());
+            let to = to.add(whole.weights_offset());
             macro_rules! join {
                 ($($j:literal),*) => {$(
                     I::store_weights(to.add($j * 64), block.weights::<I, E, 0>(0, $j));

@@ -1,8 +1,8 @@
 //! The product with a large matrix of which mostly the largest values are wanted, such as scores of all tokens of a
-//! vocabulary: the high nibbles of all rows first, then the whole of the few rows that may be at the top.
+//! vocabulary: the upper four bits of all rows first, then the whole of the few rows that may be at the top.
 //!
 //! ```text
-//! out = 16 · high · x                                 for all rows, half the bytes
+//! out = 16 · high · x                                 for all rows, half the bytes; of six bits 4 · high · x, two thirds
 //! mean, variance = those of product − out             of a few rows here and there
 //! out += mean
 //! best = the product of the row that is first then
@@ -12,8 +12,8 @@
 //! out += more                                         in the others, so that e^out is right on average; less than the top
 //! ```
 //!
-//! A low nibble that is left out is off its mean by √((16² − 1) / 12) steps (root mean square), so a row's product is off by
-//! that times its scale times |x|: the row's deviation; more where the sample shows more, as it does if a few columns of x are much
+//! A low nibble that is left out is off its mean by √((16² − 1) / 12) steps (root mean square), two bits by √((4² − 1) / 12), so a
+//! row's product is off by that times its scale times |x|: the row's deviation; more where the sample shows more, as it does if a few columns of x are much
 //! larger than all others and scales differ along a row. That a row which is left as it is belongs to the top takes more
 //! than five of them, one time in some millions. The mean is not zero, because a block's largest value is always at the end of the
 //! range of its high nibble, and it is often in the same column. The products at the top are those of [`super::multiply`],
@@ -22,15 +22,13 @@
 use anyhow::Result;
 
 use super::isa::LANES;
-use super::layout::{Encoding, PART};
+use super::layout::Encoding;
 use super::matrix::PackedMatrix;
 use super::product::{Input, multiply};
 use super::scratch::{Scratch, with_thread_scratch, with_thread_weights};
 use super::tile::Tile;
 use super::{Kernels, SharedPointer};
 
-/// Deviation of a low nibble.
-const DEVIATION: f32 = 4.61;
 /// Deviations that a row may be off.
 const DEVIATIONS: f32 = 5.0;
 /// With more tokens it takes longer to look at rows near the top again than to read all of them whole.
@@ -62,9 +60,11 @@ struct Distance {
 /// As [`multiply`].
 pub fn multiply_top(kernels: &Kernels, matrix: &PackedMatrix, x: Input, out: &mut [f32]) -> Result<()> {
     let is_worth_it = x.values.len() <= TOKENS * matrix.cols;
-    let Some(high) = matrix.high_plane().filter(|_| is_worth_it) else {
+    let (Some(high), Some(joined), true) = (matrix.high_plane(), matrix.encoding.joined(), is_worth_it)
+    else {
         return multiply(kernels, &[matrix], x, out);
     };
+    let unit = (1 << matrix.encoding.low_bits()) as f32;
     multiply(kernels, &[&high], x, out)?;
     let steps = matrix.steps(kernels);
     let tokens = x.values.chunks_exact(matrix.cols);
@@ -78,7 +78,7 @@ pub fn multiply_top(kernels: &Kernels, matrix: &PackedMatrix, x: Input, out: &mu
                 }
                 None => token,
             };
-            Top { kernels, matrix, token, steps }.find(out);
+            Top { kernels, matrix, joined, unit, token, steps }.find(out);
         });
     }
     Ok(())
@@ -88,6 +88,10 @@ pub fn multiply_top(kernels: &Kernels, matrix: &PackedMatrix, x: Input, out: &mu
 struct Top<'a> {
     kernels: &'a Kernels,
     matrix: &'a PackedMatrix,
+    /// What its planes are joined into.
+    joined: Encoding,
+    /// What one in the first plane is in the whole.
+    unit: f32,
     token: &'a [f32],
     steps: &'a [f32],
 }
@@ -97,16 +101,16 @@ impl Top<'_> {
     fn find(&self, out: &mut [f32]) {
         let routines = self.kernels.routines;
         let length = self.token.iter().map(|value| value * value).sum::<f32>().sqrt();
-        let deviation = DEVIATION * length; // times a row's step
+        let deviation = ((self.unit * self.unit - 1.0) / 12.0).sqrt() * length; // times a row's scale
 
         let mut scratch = self.kernels.scratch();
         let Scratch { activations, near, .. } = &mut *scratch;
-        activations.grow(Encoding::EightBit.token_bytes(self.matrix.cols));
+        activations.grow(self.joined.token_bytes(self.matrix.cols));
         let activations = activations.as_mut_ptr();
         // SAFETY: the level is available, and there is room for a tile of one token.
         unsafe {
             let (token, cols) = (self.token.as_ptr(), self.matrix.cols);
-            (routines.quantize_token)(Encoding::EightBit, token, cols, activations, 1, 0);
+            (routines.quantize_token)(self.joined, token, cols, activations, 1, 0);
         }
         let activations = SharedPointer(activations);
 
@@ -114,7 +118,7 @@ impl Top<'_> {
         let deviation = deviation * (variance / expected).sqrt().max(1.0);
         // SAFETY: the level is available.
         let largest = unsafe {
-            (routines.shift)(out, 16.0, mean, f32::INFINITY);
+            (routines.shift)(out, self.unit, mean, f32::INFINITY);
             (routines.greatest)(out).0 / LANES
         };
         near.clear();
@@ -156,7 +160,7 @@ impl Top<'_> {
         }
     }
 
-    /// How far products are from 16 · `high`.
+    /// How far products are from `unit` · `high`.
     fn distance(&self, activations: *const u8, high: &[f32], deviation: f32) -> Distance {
         let groups = high.len().div_ceil(LANES);
         let sample = (0..SAMPLE.min(groups)).map(|index| index * groups / SAMPLE.min(groups));
@@ -165,7 +169,7 @@ impl Top<'_> {
             let products = self.multiply_group(group, activations);
             let rows = high[group * LANES..].iter().zip(&self.steps[group * LANES..]);
             for (product, (high, step)) in products.iter().zip(rows) {
-                let distance = product - 16.0 * high;
+                let distance = product - self.unit * high;
                 sum += distance;
                 squares += distance * distance;
                 expected += (deviation * step) * (deviation * step);
@@ -179,13 +183,13 @@ impl Top<'_> {
     /// The whole products of a group's rows.
     fn multiply_group(&self, group: usize, activations: *const u8) -> [f32; LANES] {
         let (high, low) = self.matrix.planes(group);
-        let bytes = Encoding::EightBit.group_bytes(self.matrix.cols);
+        let bytes = self.joined.group_bytes(self.matrix.cols);
         let mut products = [0.0; LANES];
         with_thread_weights(bytes, |weights| {
             // SAFETY: the level is available; there is room for a group, and one group and one token are multiplied.
             unsafe {
                 let room = std::slice::from_raw_parts_mut(weights, bytes);
-                (self.kernels.routines.join_planes)(high, low, room);
+                (self.kernels.routines.join_planes)(self.matrix.encoding, high, low, room);
                 let tile = Tile {
                     weights,
                     group_stride: 0,
@@ -193,14 +197,14 @@ impl Top<'_> {
                     wide: weights,
                     wide_stride: 0,
                     activations,
-                    chunks: self.matrix.cols.div_ceil(PART),
+                    chunks: self.matrix.cols.div_ceil(self.joined.chunk_columns()),
                     ahead: 0,
                     out: products.as_mut_ptr(),
                     out_stride: 0,
                     start: std::ptr::null(),
                     start_stride: 0,
                 };
-                (self.kernels.routines.multiply_tile)(Encoding::EightBit, 1, 1)(&tile);
+                (self.kernels.routines.multiply_tile)(self.joined, 1, 1)(&tile);
             }
         });
         products

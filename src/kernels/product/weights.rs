@@ -31,10 +31,16 @@ impl<'a> Weights<'a> {
         self.matrix.cols.div_ceil(PART) * WIDE_SCALES
     }
 
+    /// How many bytes ahead of the multiplication they are asked for, of so many where they lie in the matrix: what was made ready is
+    /// in the cache.
+    pub(super) fn ahead(&self, bytes: usize) -> usize {
+        if self.encoding == self.matrix.encoding || self.encoding.is_wide() { bytes } else { 0 }
+    }
+
     /// What they are made into for so many tiles of tokens, and how; nothing if they are multiplied as they lie.
     fn preparation(&self, kernels: &Kernels, tiles: usize) -> Option<(Encoding, Preparation)> {
-        if self.encoding == Encoding::EightBitPlanes {
-            return Some((Encoding::EightBit, Preparation::JoinPlanes));
+        if let Some(joined) = self.encoding.joined() {
+            return Some((joined, Preparation::JoinPlanes));
         }
         let routine = (kernels.routines.prepare)(self.encoding, tiles)?;
         Some((self.encoding.for_many_tokens()?, Preparation::Routine(routine)))
@@ -75,7 +81,7 @@ impl<'a> Weights<'a> {
                     Preparation::JoinPlanes => {
                         let (high, low) = self.matrix.planes(self.first_group + group);
                         let room = std::slice::from_raw_parts_mut(room, bytes);
-                        (kernels.routines.join_planes)(high, low, room);
+                        (kernels.routines.join_planes)(self.encoding, high, low, room);
                     }
                     Preparation::Routine(prepare) => {
                         let chunks = self.matrix.cols.div_ceil(self.encoding.chunk_columns());

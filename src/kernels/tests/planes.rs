@@ -7,17 +7,18 @@ use super::{Numbers, all_kernels, random_matrix};
 
 /// Products with a matrix in planes are those with the whole one, bit for bit; so are the largest of those of which only they
 /// are wanted.
-fn check_planes(rows: usize, blocks: usize, tokens: usize, is_normed: bool, seed: u64) {
-    let (cols, mut numbers) = (32 * blocks, Numbers(seed | 1));
-    let source = random_matrix(SourceKind::Q8_0, rows, cols, &mut numbers);
+fn check_planes(kind: SourceKind, rows: usize, blocks: usize, tokens: usize, is_normed: bool, seed: u64) {
+    let (cols, mut numbers) = (kind.block().0 * blocks, Numbers(seed | 1));
+    let source = random_matrix(kind, rows, cols, &mut numbers);
     let x = numbers.floats(tokens * cols);
     let weight = numbers.floats(cols);
     let norm = is_normed.then_some(Norm { weight: &weight, epsilon: 1e-5 });
     let input = Input { values: &x, norm };
     for kernels in all_kernels() {
-        let pack = || PackedMatrix::pack(&kernels, SourceKind::Q8_0, rows, cols, &source).unwrap();
+        let pack = || PackedMatrix::pack(&kernels, kind, rows, cols, &source).unwrap();
         let (whole, planes) = (pack(), pack().into_planes());
-        assert_eq!((planes.encoding(), planes.bytes()), ("eight-bit-planes", whole.bytes()));
+        assert_eq!(planes.encoding(), format!("{}-planes", whole.encoding()));
+        assert_eq!(planes.bytes(), whole.bytes());
         let [mut row, mut same] = [vec![0.0; cols], vec![0.0; cols]];
         for number in 0..rows {
             whole.row(number, &mut row).unwrap();
@@ -41,20 +42,29 @@ fn check_planes(rows: usize, blocks: usize, tokens: usize, is_normed: bool, seed
 
 #[test]
 fn planes_are_the_whole_matrix() {
-    check_planes(16, 2, 1, false, 1);
-    check_planes(1, 1, 2, true, 2);
-    check_planes(500, 18, 5, true, 3);
-    check_planes(75, 5, 40, false, 4);
+    check_planes(SourceKind::Q8_0, 16, 2, 1, false, 1);
+    check_planes(SourceKind::Q8_0, 1, 1, 2, true, 2);
+    check_planes(SourceKind::Q8_0, 500, 18, 5, true, 3);
+    check_planes(SourceKind::Q8_0, 75, 5, 40, false, 4);
+    check_planes(SourceKind::Q6K, 16, 1, 1, false, 5);
+    check_planes(SourceKind::Q6K, 1, 2, 2, true, 6);
+    check_planes(SourceKind::Q6K, 500, 3, 5, true, 7);
+    check_planes(SourceKind::Q6K, 75, 1, 40, false, 8);
 }
 
 #[test]
 fn few_rows_are_looked_at_again() {
+    check_few_rows(SourceKind::Q8_0);
+    check_few_rows(SourceKind::Q6K);
+}
+
+fn check_few_rows(kind: SourceKind) {
     let (rows, cols) = (4000, 256);
     let mut numbers = Numbers(5);
-    let source = random_matrix(SourceKind::Q8_0, rows, cols, &mut numbers);
+    let source = random_matrix(kind, rows, cols, &mut numbers);
     let x = numbers.floats(cols);
     for kernels in all_kernels() {
-        let pack = || PackedMatrix::pack(&kernels, SourceKind::Q8_0, rows, cols, &source).unwrap();
+        let pack = || PackedMatrix::pack(&kernels, kind, rows, cols, &source).unwrap();
         let (whole, planes) = (pack(), pack().into_planes());
         for size in [1.0, 10.0, 1e4] {
             let x: Vec<f32> = x.iter().map(|value| size * value).collect();
@@ -106,12 +116,14 @@ proptest! {
 
     #[test]
     fn planes_of_random_shapes(
+        is_of_six_bits: bool,
         rows in 1_usize..200,
         blocks in 1_usize..9,
         tokens in 1_usize..20,
         is_normed: bool,
         seed: u64,
     ) {
-        check_planes(rows, blocks, tokens, is_normed, seed);
+        let (kind, blocks) = if is_of_six_bits { (SourceKind::Q6K, blocks.div_ceil(4)) } else { (SourceKind::Q8_0, blocks) };
+        check_planes(kind, rows, blocks, tokens, is_normed, seed);
     }
 }
