@@ -194,10 +194,10 @@ impl Decoder {
         let caches = (0..slots).map(|_| KvCache::new(&ops, shape.layers, heads, capacity, shape.kv_cache));
         Ok(Self {
             norm: output_norm,
-            rotary: Rotary::new(&ops, &shape, factors.as_deref())?,
+            rotary: Rotary::new(&shape, factors.as_deref())?,
             caches: caches.collect::<Result<_>>()?,
             selected: 0,
-            work: ops.workspace(CHUNK, heads, ffn)?,
+            work: Workspace::new(CHUNK, width, heads, ffn)?,
             logits: Vec::new(),
             embedding,
             blocks,
@@ -218,15 +218,17 @@ impl Decoder {
         interrupt: &Interrupt,
     ) -> std::result::Result<Tensor, Stopped> {
         let start = self.len();
-        let angles = self.rotary.at(start..start + tokens.len())?;
+        self.work.begin(tokens.len())?;
+        let angles = self.rotary.at(&self.ops, &self.work, start..start + tokens.len())?;
         let x = self.pass(tokens, &Place { start, angles, sight: Sight::Before }, of, interrupt)?;
         self.caches[self.selected].grow(tokens.len());
         Ok(x)
     }
 
     /// The last layer's output for `of` the tokens, `[tokens or 1, width]`; the keys and values of all are in the cache then.
+    /// It stands in the workspace, which has begun the pass, until the next.
     fn pass(
-        &mut self,
+        &self,
         tokens: &[u32],
         place: &Place,
         of: Output,
@@ -234,7 +236,7 @@ impl Decoder {
     ) -> std::result::Result<Tensor, Stopped> {
         let Self { ops, work, heads, blocks, caches, selected, .. } = self;
         let cache = &caches[*selected];
-        let mut x = self.embedding.rows(tokens, self.shape.width)?; // [tokens, width]
+        let mut x = self.embedding.rows(work, tokens)?; // [tokens, width]
         for (layer, block) in blocks.iter().enumerate() {
             if interrupt.is_set() {
                 return Err(Stopped::Interrupted);
@@ -315,7 +317,9 @@ impl Network for Decoder {
         let start = trunk + unread.start;
         self.check(tokens, start)?;
         check_each(tokens)?;
-        let angles = self.rotary.at(tree.depths()[unread].iter().map(|depth| trunk + depth))?;
+        self.work.begin(tokens.len())?;
+        let depths = tree.depths()[unread].iter();
+        let angles = self.rotary.at(&self.ops, &self.work, depths.map(|depth| trunk + depth))?;
         let place = Place { start, angles, sight: Sight::Branches { trunk, branches } };
         let x = self.pass(tokens, &place, Output::Each, interrupt)?;
         self.score(&x, Wanted::All)?;

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use crate::model::linear::Linear;
-use crate::model::ops::Ops;
+use crate::model::ops::{Ops, Workspace};
 
 /// The embedding matrix, `[vocabulary, width]`.
 pub struct Embedding {
@@ -30,17 +30,17 @@ impl Embedding {
         &self.matrix
     }
 
-    /// Rows of these tokens, `[tokens, width]`.
-    pub fn rows(&self, tokens: &[u32], width: usize) -> Result<Tensor> {
+    /// Rows of these tokens, `[tokens, width]`, as many as the pass that `work` has begun.
+    ///
+    /// # Errors
+    /// When there is no such token, or the device fails.
+    pub fn rows(&self, work: &Workspace, tokens: &[u32]) -> Result<Tensor> {
         match (&self.matrix, &self.table) {
             (_, Some(table)) => table.index_select(&Tensor::new(tokens, table.device())?, 0),
-            (Linear::Packed(packed), None) => {
-                let mut rows = vec![0.0; tokens.len() * width];
-                for (row, token) in rows.chunks_exact_mut(width).zip(tokens) {
-                    packed.row(*token as usize, row).map_err(candle_core::Error::wrap)?;
-                }
-                Tensor::from_vec(rows, (tokens.len(), width), &candle_core::Device::Cpu)
-            }
+            (Linear::Packed(packed), None) => work.embedded(|rows| {
+                let mut rows = rows.chunks_exact_mut(packed.cols()).zip(tokens);
+                rows.try_for_each(|(row, token)| packed.row(*token as usize, row))
+            }),
             (Linear::Candle { .. }, None) => candle_core::bail!("the embedding has no table"),
         }
     }

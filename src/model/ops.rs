@@ -4,14 +4,16 @@
 
 mod by_candle;
 mod by_kernels;
+mod workspace;
 
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use crate::kernels::{Kernels, RopeStyle, Sight};
 use crate::model::KvKind;
 use crate::model::linear::Linear;
+pub use workspace::Workspace;
 
 /// Who computes.
 #[derive(Clone)]
@@ -65,16 +67,6 @@ pub struct Norm {
 /// Keys and values of one layer: see [`Ops::new_cache`].
 pub type LayerCache = [Tensor];
 
-/// Where the kernels write results, allocated once; candle's operations bring their own tensors.
-pub struct Workspace {
-    /// `[chunk, queries + keys + values]`
-    qkv: Tensor,
-    /// `[chunk, heads * dim]`
-    attended: Tensor,
-    /// `[chunk, ffn]`
-    gated: Tensor,
-}
-
 impl Ops {
     /// The device that tensors live on.
     pub fn device(&self) -> &Device {
@@ -82,16 +74,6 @@ impl Ops {
             Self::Kernels(_) => &Device::Cpu,
             Self::Candle(device) => device,
         }
-    }
-
-    /// Room for passes of up to `chunk` tokens.
-    ///
-    /// # Errors
-    /// When there is no memory for it.
-    pub fn workspace(&self, chunk: usize, heads: Heads, ffn: usize) -> Result<Workspace> {
-        let chunk = if matches!(self, Self::Kernels(_)) { chunk } else { 1 };
-        let room = |width| Tensor::zeros((chunk, width), DType::F32, self.device());
-        Ok(Workspace { qkv: room(heads.row())?, attended: room(heads.query * heads.dim)?, gated: room(ffn)? })
     }
 
     /// An empty cache of one layer for `capacity` tokens, a multiple of 16. Candle's operations know one kind.
@@ -119,7 +101,7 @@ impl Ops {
     /// Queries, keys and values of normalised `x`, side by side: `[tokens, (heads + 2 * kv heads) * dim]`.
     pub fn project(&self, work: &Workspace, x: &Tensor, norm: &Norm, qkv: &[Linear; 3]) -> Result<Tensor> {
         match self {
-            Self::Kernels(kernels) => by_kernels::project(kernels, &work.qkv, x, norm, qkv),
+            Self::Kernels(kernels) => by_kernels::project(kernels, &work.rows().qkv, x, norm, qkv),
             Self::Candle(_) => by_candle::project(x, norm, qkv),
         }
     }
@@ -138,7 +120,7 @@ impl Ops {
     ) -> Result<Tensor> {
         match self {
             Self::Kernels(kernels) => {
-                let room = work.attended.narrow(0, 0, wanted)?;
+                let room = work.rows().attended.narrow(0, 0, wanted)?;
                 by_kernels::attend(kernels, room, qkv, &cache[0], place, heads)
             }
             Self::Candle(_) => by_candle::attend(qkv, cache, place, heads, wanted),
@@ -155,7 +137,7 @@ impl Ops {
         up: &Linear,
     ) -> Result<Tensor> {
         match self {
-            Self::Kernels(kernels) => by_kernels::gate(kernels, &work.gated, x, norm, gate, up),
+            Self::Kernels(kernels) => by_kernels::gate(kernels, &work.rows().gated, x, norm, gate, up),
             Self::Candle(_) => by_candle::gate(x, norm, gate, up),
         }
     }

@@ -40,7 +40,7 @@ pub fn project(
     norm: &Norm,
     qkv: &[Linear; 3],
 ) -> Result<Tensor> {
-    let out = room.narrow(0, 0, x.dims2()?.0)?;
+    let out = room.clone();
     let [q, k, v] = qkv.each_ref().map(packed);
     let matrices: &[&PackedMatrix] = &[q?, k?, v?];
     out.inplace_op3(x, &norm.weight, &Product { kernels, epsilon: norm.epsilon, matrices, gated: false })?;
@@ -67,7 +67,7 @@ pub fn gate(
     gate: &Linear,
     up: &Linear,
 ) -> Result<Tensor> {
-    let out = room.narrow(0, 0, x.dims2()?.0)?;
+    let out = room.narrow(0, 0, x.dims2()?.0)?; // of the last layer's rows perhaps only one is wanted
     let matrices: &[&PackedMatrix] = &[packed(gate)?, packed(up)?];
     out.inplace_op3(x, &norm.weight, &Product { kernels, epsilon: norm.epsilon, matrices, gated: true })?;
     Ok(out)
@@ -192,25 +192,29 @@ impl InplaceOp2 for Attend<'_> {
         with_floats([cos, sin], |[cos, sin]| {
             let angles = Angles { cos, sin, style: *style };
             let place = kernels::Place { start: place.start, angles, sight: place.sight };
-            let cache = Cell::new(Some(cached_mut(cache)?));
-            out.inplace_op1(&Change(|out: &mut [f32]| match cache.take() {
-                Some(cache) => kernels::attend(kernels, &shape, &place, qkv, cache, out).map_err(Error::wrap),
-                None => candle_core::bail!("an operation ran twice"),
-            }))
+            let cache = cached_mut(cache)?;
+            write(out, |out| kernels::attend(kernels, &shape, &place, qkv, cache, out).map_err(Error::wrap))
         })
     }
 }
 
-/// Lends the values of one tensor.
-struct Change<F>(F);
+/// Lends the values of a tensor to `change`.
+pub fn write(tensor: &Tensor, change: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<()> {
+    tensor.inplace_op1(&Write(Cell::new(Some(change))))
+}
 
-impl<F: Fn(&mut [f32]) -> Result<()>> InplaceOp1 for Change<F> {
+struct Write<F>(Cell<Option<F>>);
+
+impl<F: FnOnce(&mut [f32]) -> Result<()>> InplaceOp1 for Write<F> {
     fn name(&self) -> &'static str {
-        "change"
+        "write"
     }
 
     fn cpu_fwd(&self, values: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        self.0(floats_mut(values, layout)?)
+        match self.0.take() {
+            Some(change) => change(floats_mut(values, layout)?),
+            None => candle_core::bail!("an operation ran twice"),
+        }
     }
 }
 
