@@ -157,7 +157,7 @@ impl Place {
         }
     }
 
-    /// Whether that is an `f32`.
+    /// Whether every 16 columns have a scale; what these are times is an `f32` then.
     fn has_two_scales(&self) -> bool {
         self.encoding.scales() == 2
     }

@@ -22,11 +22,11 @@ use super::{Kernels, SharedPointer};
 const SCALES: usize = 64;
 /// Bytes of the weights of a part of a first plane.
 const NIBBLES: usize = 512;
-/// A fourth of a part's weights, a byte for each: in the second plane of six bits they have the same two bits of a byte, in a
-/// matrix the same vector of bits above their nibbles.
+/// Bytes of a fourth of a part's weights, each a byte: in the second plane of six bits their bits stand at the same place of a
+/// byte, in a matrix those above their nibbles are one vector.
 const QUARTER: usize = 256;
 
-/// A part of the first plane of either kind.
+/// Bytes of a part of the first plane of either kind.
 const HIGH: usize = SCALES + NIBBLES;
 const LOW_OF_EIGHT: usize = Encoding::EightBitPlanes.low_part_bytes();
 const LOW_OF_SIX: usize = Encoding::SixBitPlanes.low_part_bytes();

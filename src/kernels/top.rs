@@ -12,12 +12,12 @@
 //! out += more                                         in the others, so that e^out is right on average; less than the top
 //! ```
 //!
-//! A low nibble that is left out is off its mean by √((16² − 1) / 12) steps (root mean square), two bits by √((4² − 1) / 12), so a
-//! row's product is off by that times its scale times |x|: the row's deviation; more where the sample shows more, as it does if a few columns of x are much
-//! larger than all others and scales differ along a row. That a row which is left as it is belongs to the top takes more
-//! than five of them, one time in some millions. The mean is not zero, because a block's largest value is always at the end of the
-//! range of its high nibble, and it is often in the same column. The products at the top are those of [`super::multiply`],
-//! bit for bit.
+//! A low nibble that is left out is off its mean by √((16² − 1) / 12) steps (root mean square), two bits by √((4² − 1) / 12). So
+//! a row's product is off by that times its scale times |x|: the row's deviation; more where the sample shows more, as it does if
+//! a few columns of x are much larger than all others and scales differ along a row. That a row which is left as it is belongs to
+//! the top takes more than five of them, one time in some millions. The mean is not zero, because a block's largest value is
+//! always at the end of the range of its upper bits, and it is often in the same column. The products at the top are those of
+//! [`super::multiply`], bit for bit.
 
 use anyhow::Result;
 

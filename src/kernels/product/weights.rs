@@ -31,8 +31,8 @@ impl<'a> Weights<'a> {
         self.matrix.cols.div_ceil(PART) * WIDE_SCALES
     }
 
-    /// How many bytes ahead of the multiplication they are asked for, of so many where they lie in the matrix: what was made ready is
-    /// in the cache.
+    /// How many bytes ahead of the multiplication they are asked for: so many where they lie in the matrix, none where they were
+    /// made ready, as those are in the cache.
     pub(super) fn ahead(&self, bytes: usize) -> usize {
         if self.encoding == self.matrix.encoding || self.encoding.is_wide() { bytes } else { 0 }
     }
