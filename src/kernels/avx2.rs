@@ -309,6 +309,14 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
         unsafe { Pair(pin(sums.0), pin(sums.1)) }
     }
     #[inline(always)]
+    unsafe fn pin_floats(values: Pair<__m256>) -> Pair<__m256> {
+        // SAFETY: see above.
+        unsafe {
+            let pin = |values| _mm256_castsi256_ps(pin(_mm256_castps_si256(values)));
+            Pair(pin(values.0), pin(values.1))
+        }
+    }
+    #[inline(always)]
     unsafe fn prefetch(address: *const u8) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }

@@ -207,6 +207,11 @@ impl Isa for Avx512 {
         unsafe { pin(sums) }
     }
     #[inline(always)]
+    unsafe fn pin_floats(values: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_castsi512_ps(pin(_mm512_castps_si512(values))) }
+    }
+    #[inline(always)]
     unsafe fn prefetch_for_later(address: *const u8) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }

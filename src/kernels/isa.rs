@@ -118,6 +118,11 @@ pub(super) trait Isa: Sized {
     unsafe fn pin(sums: Self::Sums) -> Self::Sums {
         sums
     }
+    /// As [`Isa::pin`].
+    #[inline(always)]
+    unsafe fn pin_floats(values: Self::Floats) -> Self::Floats {
+        values
+    }
     /// Asks for the cache line at `address`, which need not be valid.
     unsafe fn prefetch(address: *const u8);
     /// The same, to have it in the second-level cache: for what is needed later than what is read until then.

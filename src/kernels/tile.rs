@@ -348,7 +348,11 @@ unsafe fn multiply_run<
                     I::sums_of_bytes(dots[group][token])
                 };
                 let scale = I::mul(weight_scales, I::splat(*scales.add(token)));
-                sums[group][token] = I::fma(dot, scale, sums[group][token]);
+                let sum = I::fma(dot, scale, sums[group][token]);
+                // Pinned, because the compiler would put off these steps of all runs of a part, and spill the dots meanwhile.
+                // Where masks take registers too, it has no room to do so, and orders them better itself.
+                let is_full = encoding.has_high_bits() && !const { has_two_runs::<I>(Encoding::ALL[E]) };
+                sums[group][token] = if is_full { sum } else { I::pin_floats(sum) };
             }
         }
     }
@@ -474,7 +478,9 @@ unsafe fn dot_vector<I: Isa, const E: usize, const HALF: usize, const GROUPS: us
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        block.prefetch::<I, E, HALF>(j);
+        if GROUPS == 1 {
+            block.prefetch::<I, E, HALF>(j);
+        }
         let mut vectors = [block.weights::<I, E, HALF>(0, j); GROUPS];
         for group in 1..GROUPS {
             vectors[group] = block.weights::<I, E, HALF>(group, j);
