@@ -15,12 +15,15 @@
 //! So 64 bytes of weights hold four consecutive columns of sixteen rows: a dot product of bytes adds four columns in
 //! each lane, every lane is a row, and no sum ever crosses lanes. Missing rows and columns are zeros.
 //!
-//! Nested scales and minima are bytes, each times a number for 256 columns of its row, which stands before the four parts of
-//! these columns. Six bits have a scale for every 16 columns, and no minima:
+//! Nested scales and minima are integers, each times a number for 256 columns of its row, which stands before the four parts of
+//! these columns. Those of four bits have six bits; six bits have a scale for every 16 columns, and no minima:
 //!
 //! ```text
 //! four bits:  scale, minimum      [16 rows] f16 each
-//!             4 × part            scales, then minima, [block 0, 1][16 rows] u8; weights
+//!             nibbles             [parts 0 and 1, 2 and 3][v: 0..64]     v: scales, then minima, [block 0, 1][16 rows];
+//!                                                                        the first of two parts in the low nibbles
+//!             upper two bits      [v: 0..64]                             those of part p: bits 2p and 2p+1
+//!             4 × part            weights
 //! six bits:   scale               [16 rows] f32
 //!             4 × part            scales [block 0, 1][16 columns 0, 1][16 rows] i8; weights
 //! ```
@@ -51,7 +54,7 @@ pub(super) const BLOCK: usize = 32;
 /// Columns of a part.
 pub(super) const PART: usize = 2 * BLOCK;
 /// Parts that nested scales have a number for.
-const NESTED_PARTS: usize = 4;
+pub(super) const NESTED_PARTS: usize = 4;
 /// 64-byte vectors of a block of bytes.
 pub(super) const VECTORS: usize = BLOCK / 4;
 
@@ -74,8 +77,6 @@ struct FourBitMinimumPart {
 
 #[repr(C, align(64))]
 struct FourBitNestedPart {
-    scales: [Rows<u8>; 2],
-    minima: [Rows<u8>; 2],
     weights: [Vector; VECTORS],
 }
 
@@ -95,11 +96,13 @@ struct WholePart<Scales> {
 }
 type SixBitWholePart = WholePart<[[Rows<f32>; 2]; 2]>;
 
-/// What stands before the parts of nested scales.
+/// What stands before four parts of four bits with nested scales.
 #[repr(C, align(64))]
 struct NestedHead {
     scales: Rows<f16>,
     minima: Rows<f16>,
+    nibbles: [Vector; NESTED_PARTS / 2],
+    upper: Vector,
 }
 
 #[repr(C, align(64))]
@@ -145,8 +148,12 @@ struct EightBitPart {
 
 /// Offset of the minima from the scales in a part, or in what stands before nested parts.
 pub(super) const MINIMA: usize = 64;
-/// The same where they are nested.
+/// The same where they are nested, and in the bytes of a part's.
 pub(super) const NESTED_MINIMA: usize = 32;
+/// Offset of the nibbles of nested scales and minima in what stands before the parts.
+pub(super) const NESTED_NIBBLES: usize = offset_of!(NestedHead, nibbles);
+/// Offset of the two bits above these.
+pub(super) const NESTED_UPPER: usize = offset_of!(NestedHead, upper);
 /// The same where they are multiplied out.
 pub(super) const WIDE_MINIMA: usize = 128;
 /// Bytes of the scales and minima of a part that are multiplied out.
@@ -159,8 +166,8 @@ pub(super) const HIGH_BITS: usize = VECTORS * 64;
 const _: () = assert!(size_of::<FourBitPart>() == 576 && offset_of!(FourBitPart, weights) == 64);
 const _: () =
     assert!(size_of::<FourBitMinimumPart>() == 640 && offset_of!(FourBitMinimumPart, minima) == MINIMA);
-const _: () = assert!(size_of::<FourBitNestedPart>() == 576 && size_of::<NestedHead>() == 64);
-const _: () = assert!(offset_of!(FourBitNestedPart, minima) == NESTED_MINIMA);
+const _: () = assert!(size_of::<FourBitNestedPart>() == 512 && size_of::<NestedHead>() == 256);
+const _: () = assert!(NESTED_NIBBLES == 64 && NESTED_UPPER == 192);
 const _: () = assert!(offset_of!(NestedHead, minima) == NESTED_MINIMA);
 const _: () = assert!(WIDE_SCALES == 256 && offset_of!(WideScales, minima) == WIDE_MINIMA);
 const _: () = assert!(size_of::<FiveBitPart>() == 704);
@@ -170,7 +177,7 @@ const _: () =
 const _: () =
     assert!(offset_of!(FiveBitMinimumPart, fifth) == offset_of!(FiveBitMinimumPart, weights) + HIGH_BITS);
 const _: () = assert!(size_of::<SixBitPart>() == 832 && offset_of!(SixBitPart, weights) == 64);
-const _: () = assert!(size_of::<SixBitHead>() == size_of::<NestedHead>());
+const _: () = assert!(size_of::<SixBitHead>() == 64);
 const _: () = assert!(offset_of!(SixBitPart, high) == offset_of!(SixBitPart, weights) + HIGH_BITS);
 const _: () = assert!(size_of::<WholePart<[Rows<f16>; 2]>>() == offset_of!(FiveBitPart, weights) + WHOLE);
 const _: () =
@@ -190,7 +197,7 @@ pub(super) enum Encoding {
     FourBit,
     /// q · scale + minimum, q in 0…15
     FourBitMinimum,
-    /// The same, scale and minimum being bytes times numbers for 256 columns.
+    /// The same, scale and minimum being six bits times numbers for 256 columns.
     FourBitNested,
     /// The same weights with scales and minima multiplied out beside them, for many tokens; never kept.
     FourBitWide,
@@ -313,9 +320,14 @@ impl Encoding {
         }
     }
 
-    /// Whether scales and minima are bytes times numbers for several parts.
+    /// Whether scales and minima are integers times numbers for several parts.
     pub(super) const fn is_nested(self) -> bool {
         matches!(self, Encoding::FourBitNested) || self.scales() == 2 && !self.is_whole()
+    }
+
+    /// Whether these integers have six bits each and stand before the parts, not in them.
+    pub(super) const fn has_six_bit_scales(self) -> bool {
+        matches!(self, Encoding::FourBitNested)
     }
 
     /// Whether scales and minima stand beside the weights, as `f32`.
@@ -421,7 +433,11 @@ impl Encoding {
 
     /// Offset of the first part in a chunk.
     pub(super) const fn parts_offset(self) -> usize {
-        if self.is_nested() || self.is_wide() { size_of::<NestedHead>() } else { 0 }
+        match self {
+            Encoding::FourBitNested | Encoding::FourBitWide => size_of::<NestedHead>(),
+            _ if self.is_nested() => size_of::<SixBitHead>(),
+            _ => 0,
+        }
     }
 
     /// Bytes of a part; of planes, in the first.

@@ -6,7 +6,9 @@ use half::f16;
 use super::aligned::AlignedBytes;
 use super::formats::{SourceKind, dequantize, nested, part, scales_of_six_bits};
 use super::isa::LANES;
-use super::layout::{BLOCK, Encoding, HIGH_BITS, MINIMA, NESTED_MINIMA, PART, VECTORS};
+use super::layout::{
+    BLOCK, Encoding, HIGH_BITS, MINIMA, NESTED_MINIMA, NESTED_NIBBLES, NESTED_UPPER, PART, VECTORS,
+};
 use super::matrix::PackedMatrix;
 use super::{Kernels, SharedPointer};
 
@@ -15,7 +17,7 @@ struct Block {
     /// Where it is nested, that of 256 columns.
     scale: f16,
     minimum: f16,
-    /// The bytes that they are times, where they are nested; of six bits the scales of the first 16 columns and of the others.
+    /// The integers that they are times, where they are nested; of six bits the scales of the first 16 columns and of the others.
     nested: [u8; 2],
     /// 0…15, 0…31, 0…63, or the value + 128.
     values: [u8; BLOCK],
@@ -134,6 +136,8 @@ struct Place {
     /// Of the chunk and of the part.
     chunk: usize,
     part: usize,
+    /// The part's number in its chunk.
+    index: usize,
     /// The block of the part.
     half: usize,
     row: usize,
@@ -142,10 +146,10 @@ struct Place {
 impl Place {
     /// `column` counts blocks.
     fn new(encoding: Encoding, row: usize, column: usize) -> Place {
-        let index = column * BLOCK / PART;
-        let chunk = index / encoding.parts() * encoding.chunk_bytes();
-        let part = chunk + encoding.parts_offset() + index % encoding.parts() * encoding.part_bytes();
-        Place { encoding, chunk, part, half: column % 2, row }
+        let part = column * BLOCK / PART;
+        let (chunk, index) = (part / encoding.parts() * encoding.chunk_bytes(), part % encoding.parts());
+        let part = chunk + encoding.parts_offset() + index * encoding.part_bytes();
+        Place { encoding, chunk, part, index, half: column % 2, row }
     }
 
     /// The scale of the block, or of 256 columns where it is nested.
@@ -169,12 +173,20 @@ impl Place {
         self.part + MINIMA + (self.half * LANES + self.row) * 2
     }
 
-    /// The bytes of a nested scale and minimum, or of both scales.
-    fn nested(&self) -> [usize; 2] {
-        if self.has_two_scales() {
-            return [0, 1].map(|half| self.part + (2 * self.half + half) * LANES + self.row);
+    /// Where a nested scale and minimum, or both scales, are: bits from the lowest on, as bytes, how far to the left they stand
+    /// there, and masks of as many.
+    fn nested(&self) -> [[(usize, usize, u8); 2]; 2] {
+        if self.encoding.has_six_bit_scales() {
+            return [0, NESTED_MINIMA].map(|offset| {
+                let place = self.chunk + offset + self.half * LANES + self.row;
+                let nibble = place + NESTED_NIBBLES + self.index / 2 * 64;
+                [(nibble, self.index % 2 * 4, 15), (place + NESTED_UPPER, 2 * self.index, 3)]
+            });
         }
-        [0, NESTED_MINIMA].map(|offset| self.part + offset + self.half * LANES + self.row)
+        [0, 1].map(|half| {
+            let byte = self.part + (2 * self.half + half) * LANES + self.row;
+            [(byte, 0, 15), (byte, 4, 15)]
+        })
     }
 
     /// Column `i` of the 32, or its nibble.
@@ -207,7 +219,11 @@ fn write_block(encoding: Encoding, group: &mut [u8], row: usize, column: usize, 
         group[place.minimum()..][..2].copy_from_slice(&block.minimum.to_le_bytes());
     }
     if encoding.is_nested() {
-        place.nested().into_iter().zip(block.nested).for_each(|(place, value)| group[place] = value);
+        for ([low, high], value) in place.nested().into_iter().zip(block.nested) {
+            for ((byte, shift, mask), bits) in [(low, value), (high, value >> 4)] {
+                group[byte] |= (bits & mask) << shift;
+            }
+        }
     }
     let start = place.value(0);
     for (j, quad) in block.values.as_chunks::<4>().0.iter().enumerate() {
@@ -238,14 +254,17 @@ pub(super) fn unpack_block(
 ) {
     let place = Place::new(encoding.high_plane().unwrap_or(encoding), row, column);
     let half_float = |offset: usize| f16::from_le_bytes([group[offset], group[offset + 1]]).to_f32();
-    let bytes = place.nested().map(|place| group[place]);
+    let nested = || {
+        let bits = |(byte, shift, mask): (usize, usize, u8)| group[byte] >> shift & mask;
+        place.nested().map(|[low, high]| bits(low) | bits(high) << 4)
+    };
     let (scales, minimum) = match encoding {
         _ if place.has_two_scales() => {
             let scale = f32::from_le_bytes(std::array::from_fn(|i| group[place.scale() + i]));
-            (bytes.map(|byte| scale * f32::from(byte as i8)), 0.0)
+            (nested().map(|byte| scale * f32::from(byte as i8)), 0.0)
         }
         Encoding::FourBitNested => {
-            let [scale, minimum] = bytes.map(f32::from);
+            let [scale, minimum] = nested().map(f32::from);
             ([half_float(place.scale()) * scale; 2], half_float(place.minimum()) * minimum)
         }
         _ if encoding.has_minima() => ([half_float(place.scale()); 2], half_float(place.minimum())),

@@ -13,12 +13,13 @@
 //! The sums start from zero, from a bias, or from what the result is added to. All of `dots` and `sums` stay in registers;
 //! that bounds groups × tokens.
 
-use half::f16;
+mod part;
+mod prepare;
 
 use super::isa::{Isa, LANES};
-use super::layout::{
-    BLOCK, Encoding, HIGH_BITS, MINIMA, NESTED_MINIMA, PART, VECTORS, WIDE_MINIMA, WIDE_SCALES,
-};
+use super::layout::{BLOCK, Encoding, HIGH_BITS, PART, VECTORS, WIDE_SCALES};
+use part::{NestedBytes, Part};
+pub(super) use prepare::{Prepare, join_bits, spread_scales};
 
 /// The most tokens that a tile may have.
 pub(super) const MAX_TOKENS: usize = 8;
@@ -85,9 +86,17 @@ pub(super) unsafe fn multiply_tile<I: Isa, const E: usize, const GROUPS: usize, 
             let mut chunk = tile.weights.add(first_group * tile.group_stride);
             let mut wide = tile.wide.add(first_group * tile.wide_stride);
             let mut activations = tile.activations;
+            let mut nested = [const { NestedBytes::room() }; GROUPS];
             for _ in 0..tile.chunks {
+                if encoding.has_six_bit_scales() {
+                    for (group, nested) in nested.iter_mut().enumerate() {
+                        nested.unpack::<I>(chunk.add(group * tile.group_stride));
+                    }
+                }
                 let mut part = Part {
                     head: chunk,
+                    // From memory, as in `quantize_token`.
+                    nested: opaque(nested.as_ptr().cast()),
                     start: chunk.add(encoding.parts_offset()),
                     stride: tile.group_stride,
                     wide,
@@ -103,6 +112,7 @@ pub(super) unsafe fn multiply_tile<I: Isa, const E: usize, const GROUPS: usize, 
                     multiply_block::<I, E, GROUPS, TOKENS, 1>(&part, activations, &mut sums);
                     activations = activations.add(TOKENS * encoding.activation_bytes());
                     part.start = part.start.add(encoding.part_bytes());
+                    part.nested = part.nested.wrapping_add(NestedBytes::OF_PART);
                     if encoding.is_wide() {
                         part.wide = part.wide.add(WIDE_SCALES);
                     }
@@ -116,145 +126,6 @@ pub(super) unsafe fn multiply_tile<I: Isa, const E: usize, const GROUPS: usize, 
                     I::store(out.add(token * tile.out_stride + group * LANES), sums[group][token]);
                 }
             }
-        }
-    }
-}
-
-/// 64 columns of each group.
-struct Part {
-    /// The first group's chunk, where nested scales have their numbers.
-    head: *const u8,
-    /// The first group's part.
-    start: *const u8,
-    /// Bytes from one group to the next.
-    stride: usize,
-    /// The first group's scales and minima, where they are multiplied out.
-    wide: *const u8,
-    /// Bytes of them from one group to the next.
-    wide_stride: usize,
-    ahead: usize,
-}
-
-impl Part {
-    /// The scales of a run of vectors in block `HALF`.
-    ///
-    /// # Safety
-    /// The level must be available, and the group exist.
-    #[inline(always)]
-    unsafe fn scales<I: Isa, const E: usize, const HALF: usize, const RUN: usize>(
-        &self,
-        group: usize,
-    ) -> I::Floats {
-        let encoding = const { Encoding::ALL[E] };
-        // SAFETY: the caller's promise.
-        unsafe {
-            if encoding.is_wide() {
-                return I::load(self.wide.add(group * self.wide_stride).cast::<f32>().add(HALF * LANES));
-            }
-            let start = self.start.add(group * self.stride);
-            let index = if encoding.scales() == 2 { 2 * HALF + RUN } else { HALF };
-            if encoding.is_nested() {
-                let head = self.head.add(group * self.stride);
-                let scales =
-                    if encoding.scales() == 2 { I::load(head.cast()) } else { I::load_half(head.cast()) };
-                return I::mul(scales, I::load_bytes(start.add(index * LANES).cast()));
-            }
-            if encoding.scales() == 2 {
-                return I::load(start.cast::<f32>().add(index * LANES));
-            }
-            I::load_half(start.cast::<f16>().add(index * LANES))
-        }
-    }
-
-    /// The minima of block `HALF`, where the encoding has them.
-    ///
-    /// # Safety
-    /// As [`Part::scales`].
-    #[inline(always)]
-    unsafe fn minima<I: Isa, const E: usize, const HALF: usize>(&self, group: usize) -> I::Floats {
-        // SAFETY: the caller's promise.
-        unsafe {
-            if const { Encoding::ALL[E].is_wide() } {
-                let minima = self.wide.add(group * self.wide_stride + WIDE_MINIMA);
-                return I::load(minima.cast::<f32>().add(HALF * LANES));
-            }
-            let start = self.start.add(group * self.stride);
-            if const { Encoding::ALL[E].is_nested() } {
-                let minima = I::load_half(self.head.add(group * self.stride + NESTED_MINIMA).cast());
-                return I::mul(minima, I::load_bytes(start.add(NESTED_MINIMA + HALF * LANES).cast()));
-            }
-            I::load_half(start.add(MINIMA).cast::<f16>().add(HALF * LANES))
-        }
-    }
-}
-
-/// Makes of a group of `chunks` chunks what [`Encoding::for_many_tokens`] says: all of it, or what stands beside the weights.
-pub(super) type Prepare = unsafe fn(from: *const u8, chunks: usize, to: *mut u8);
-
-/// Multiplies out the scales and minima of a group of `chunks` nested chunks, [`WIDE_SCALES`] bytes a part, for tiles of
-/// [`Encoding::FourBitWide`]. They are those that nested tiles compute with, bit for bit.
-///
-/// # Safety
-/// The level must be available, both must be valid for these sizes and lie on 64 bytes, and they must not overlap.
-#[inline(always)]
-pub(super) unsafe fn spread_scales<I: Isa>(from: *const u8, chunks: usize, to: *mut u8) {
-    const NESTED: Encoding = Encoding::FourBitNested;
-    const E: usize = NESTED as usize;
-    // SAFETY: the caller's promise.
-    unsafe {
-        for chunk in 0..chunks {
-            let head = from.add(chunk * NESTED.chunk_bytes());
-            for index in 0..NESTED.parts() {
-                let start = head.add(NESTED.parts_offset() + index * NESTED.part_bytes());
-                let part = Part { head, start, stride: 0, wide: start, wide_stride: 0, ahead: 0 };
-                let to = to.add((chunk * NESTED.parts() + index) * WIDE_SCALES);
-                let (scales, minima) = (to.cast::<f32>(), to.add(WIDE_MINIMA).cast::<f32>());
-                I::store(scales, part.scales::<I, E, 0, 0>(0));
-                I::store(scales.add(LANES), part.scales::<I, E, 1, 0>(0));
-                I::store(minima, part.minima::<I, E, 0>(0));
-                I::store(minima.add(LANES), part.minima::<I, E, 1>(0));
-            }
-        }
-    }
-}
-
-/// Makes of a group of `chunks` chunks with bits above their nibbles one with a byte for each weight, nested scales multiplied
-/// out: those that tiles compute with, bit for bit.
-///
-/// # Safety
-/// As [`spread_scales`].
-#[inline(always)]
-pub(super) unsafe fn join_bits<I: Isa, const E: usize>(from: *const u8, chunks: usize, to: *mut u8) {
-    let encoding = const { Encoding::ALL[E] };
-    let whole = const { Encoding::ALL[E].for_many_tokens().unwrap() };
-    // SAFETY: the caller's promise.
-    unsafe {
-        for index in 0..chunks * encoding.parts() {
-            let head = from.add(index / encoding.parts() * encoding.chunk_bytes());
-            let parts = head.add(encoding.parts_offset());
-            let start = parts.add(index % encoding.parts() * encoding.part_bytes());
-            let to = to.add(index * whole.part_bytes());
-            if encoding.is_nested() {
-                let part = Part { head, start, stride: 0, wide: start, wide_stride: 0, ahead: 0 };
-                let scales = to.cast::<f32>();
-                I::store(scales, part.scales::<I, E, 0, 0>(0));
-                I::store(scales.add(LANES), part.scales::<I, E, 0, 1>(0));
-                I::store(scales.add(2 * LANES), part.scales::<I, E, 1, 0>(0));
-                I::store(scales.add(3 * LANES), part.scales::<I, E, 1, 1>(0));
-            } else {
-                std::ptr::copy_nonoverlapping(start, to, encoding.weights_offset());
-            }
-            let weights = start.add(encoding.weights_offset());
-            let block = Block { weights, group_stride: 0, ahead: 0, values: std::ptr::null() };
-            let to = to.add(whole.weights_offset());
-            macro_rules! join {
-                ($($j:literal),*) => {$(
-                    I::store_weights(to.add($j * 64), block.weights::<I, E, 0>(0, $j));
-                    I::store_weights(to.add((VECTORS + $j) * 64), block.weights::<I, E, 1>(0, $j));
-                )*};
-            }
-            // Written out, so that the shifts are by constants.
-            join!(0, 1, 2, 3, 4, 5, 6, 7);
         }
     }
 }

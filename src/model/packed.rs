@@ -35,7 +35,7 @@ use crate::model::source::Bytes;
 use crate::model::weights::Weights;
 
 /// Changes with every change of the layouts in `kernels`.
-const MAGIC: &[u8; 16] = b"foretype packed6";
+const MAGIC: &[u8; 16] = b"foretype packed7";
 /// The encoding of vectors.
 const F32: &str = "f32";
 const HEAD: usize = 64;
