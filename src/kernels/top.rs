@@ -4,10 +4,9 @@
 //! ```text
 //! out = 16 · high · x                                 for all rows, half the bytes; of six bits 4 · high · x, two thirds
 //! mean, variance = those of product − out             of a few rows here and there
-//! out += mean
-//! best = the product of the row that is first then
-//! near = the rows with out + DEVIATIONS · deviation > best
-//! more = mean(product − out) of those, and variance / 2
+//! best = the product of the row that is first in out
+//! near = the rows with out + mean + DEVIATIONS · deviation > best
+//! more = mean, mean(product − out − mean) of those, and variance / 2
 //! out = product                                       in the groups of sixteen that they belong to
 //! out += more                                         in the others, so that e^out is right on average; less than the top
 //! ```
@@ -117,10 +116,7 @@ impl Top<'_> {
         let Distance { mean, variance, expected } = self.distance(activations.get(), out, deviation);
         let deviation = deviation * (variance / expected).sqrt().max(1.0);
         // SAFETY: the level is available.
-        let largest = unsafe {
-            (routines.shift)(out, self.unit, mean, f32::INFINITY);
-            (routines.greatest)(out).0 / LANES
-        };
+        let largest = unsafe { (routines.greatest)(out).0 } / LANES;
         near.clear();
         near.push(Near { group: largest, products: self.multiply_group(largest, activations.get()) });
         let rows = LANES.min(out.len() - largest * LANES);
@@ -128,6 +124,8 @@ impl Top<'_> {
         let reach = DEVIATIONS * deviation;
         // SAFETY: the level is available, and each row has a step.
         unsafe {
+            // In steps of `out`, which need not be written for that.
+            let (reach, best) = (reach / self.unit, (best - mean) / self.unit);
             (routines.groups_in_reach)(out, self.steps, reach, best, &mut |group| {
                 if group != largest {
                     near.push(Near { group, products: [0.0; LANES] });
@@ -144,17 +142,18 @@ impl Top<'_> {
         let (mut more, mut count, mut most) = (0.0, FEW, best);
         for Near { group, products } in near.iter() {
             let rows = out[group * LANES..].iter().zip(&self.steps[group * LANES..]).zip(products);
-            for (row, product) in rows {
+            for ((high, step), product) in rows {
                 most = most.max(*product);
-                if row.0 + reach * row.1 > best {
-                    more += product - row.0;
+                let about = self.unit * high + mean;
+                if about + reach * step > best {
+                    more += product - about;
                     count += 1.0;
                 }
             }
         }
         let more = more / count + 0.5 * variance;
         // SAFETY: the level is available.
-        unsafe { (routines.shift)(out, 1.0, more, most.next_down()) };
+        unsafe { (routines.shift)(out, self.unit, mean + more, most.next_down()) };
         for Near { group, products } in near.iter() {
             out[group * LANES..].iter_mut().zip(products).for_each(|(out, product)| *out = *product);
         }
