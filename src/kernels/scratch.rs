@@ -20,14 +20,13 @@ pub(super) struct Scratch {
     pub(super) parts: Vec<f32>,
     /// Tasks of each head that have not ended.
     pub(super) unfinished: Vec<AtomicUsize>,
-    /// Groups of rows that are near the top.
-    pub(super) near: Vec<Near>,
 }
 
 thread_local! {
     static VALUES: RefCell<AlignedBytes> = RefCell::default();
     static WEIGHTS: RefCell<AlignedBytes> = RefCell::default();
     static ACTIVATIONS: RefCell<AlignedBytes> = RefCell::default();
+    static NEAR: RefCell<Vec<Near>> = RefCell::default();
     /// The region whose activations this thread has rounded.
     static ROUNDED: Cell<u64> = const { Cell::new(0) };
 }
@@ -48,6 +47,14 @@ pub(super) fn with_thread_weights(bytes: usize, f: impl FnOnce(*mut u8)) {
     WEIGHTS.with_borrow_mut(|weights| {
         weights.grow(bytes);
         f(weights.as_mut_ptr());
+    });
+}
+
+/// This thread's list of groups of rows that are near the top, empty.
+pub(super) fn with_thread_near(f: impl FnOnce(&mut Vec<Near>)) {
+    NEAR.with_borrow_mut(|near| {
+        near.clear();
+        f(near);
     });
 }
 

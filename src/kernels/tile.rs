@@ -88,15 +88,17 @@ pub(super) unsafe fn multiply_tile<I: Isa, const E: usize, const GROUPS: usize, 
             let mut activations = tile.activations;
             let mut nested = [const { NestedBytes::room() }; GROUPS];
             for _ in 0..tile.chunks {
+                let mut bytes = std::ptr::null();
                 if encoding.has_six_bit_scales() {
                     for (group, nested) in nested.iter_mut().enumerate() {
                         nested.unpack::<I>(chunk.add(group * tile.group_stride));
                     }
+                    // From memory, as in `quantize_token`.
+                    bytes = opaque(nested.as_ptr().cast());
                 }
                 let mut part = Part {
                     head: chunk,
-                    // From memory, as in `quantize_token`.
-                    nested: opaque(nested.as_ptr().cast()),
+                    nested: bytes,
                     start: chunk.add(encoding.parts_offset()),
                     stride: tile.group_stride,
                     wide,

@@ -24,7 +24,9 @@ use super::isa::LANES;
 use super::layout::Encoding;
 use super::matrix::PackedMatrix;
 use super::product::{Input, multiply};
-use super::scratch::{Scratch, with_thread_scratch, with_thread_weights};
+use super::scratch::{
+    new_region, thread_activations, with_thread_near, with_thread_scratch, with_thread_weights,
+};
 use super::tile::Tile;
 use super::{Kernels, SharedPointer};
 
@@ -66,8 +68,11 @@ pub fn multiply_top(kernels: &Kernels, matrix: &PackedMatrix, x: Input, out: &mu
     let unit = (1 << matrix.encoding.low_bits()) as f32;
     multiply(kernels, &[&high], x, out)?;
     let steps = matrix.steps(kernels);
-    let tokens = x.values.chunks_exact(matrix.cols);
-    for (token, out) in tokens.zip(out.chunks_exact_mut(matrix.rows)) {
+    let out = SharedPointer(out.as_mut_ptr());
+    kernels.pool.run(x.values.len() / matrix.cols, &|index| {
+        let token = &x.values[index * matrix.cols..][..matrix.cols];
+        // SAFETY: each task has its own token's products, of which there are as many as rows.
+        let out = unsafe { std::slice::from_raw_parts_mut(out.get().add(index * matrix.rows), matrix.rows) };
         with_thread_scratch(matrix.cols, |normed| {
             let token = match x.norm {
                 Some(norm) => {
@@ -77,9 +82,10 @@ pub fn multiply_top(kernels: &Kernels, matrix: &PackedMatrix, x: Input, out: &mu
                 }
                 None => token,
             };
-            Top { kernels, matrix, joined, unit, token, steps }.find(out);
+            let top = Top { kernels, matrix, joined, unit, token, steps };
+            with_thread_near(|near| top.find(near, out));
         });
-    }
+    });
     Ok(())
 }
 
@@ -96,28 +102,24 @@ struct Top<'a> {
 }
 
 impl Top<'_> {
-    /// Makes of products with the high nibbles those of [`multiply_top`].
-    fn find(&self, out: &mut [f32]) {
+    /// Makes of products with the high nibbles those of [`multiply_top`]; `near` is empty.
+    fn find(&self, near: &mut Vec<Near>, out: &mut [f32]) {
         let routines = self.kernels.routines;
         let length = self.token.iter().map(|value| value * value).sum::<f32>().sqrt();
         let deviation = ((self.unit * self.unit - 1.0) / 12.0).sqrt() * length; // times a row's scale
 
-        let mut scratch = self.kernels.scratch();
-        let Scratch { activations, near, .. } = &mut *scratch;
-        activations.grow(self.joined.token_bytes(self.matrix.cols));
-        let activations = activations.as_mut_ptr();
-        // SAFETY: the level is available, and there is room for a tile of one token.
-        unsafe {
+        let bytes = self.joined.token_bytes(self.matrix.cols);
+        let activations = thread_activations(new_region(), bytes, |activations| {
             let (token, cols) = (self.token.as_ptr(), self.matrix.cols);
-            (routines.quantize_token)(self.joined, token, cols, activations, 1, 0);
-        }
+            // SAFETY: the level is available, and there is room for a tile of one token.
+            unsafe { (routines.quantize_token)(self.joined, token, cols, activations, 1, 0) };
+        });
         let activations = SharedPointer(activations);
 
         let Distance { mean, variance, expected } = self.distance(activations.get(), out, deviation);
         let deviation = deviation * (variance / expected).sqrt().max(1.0);
         // SAFETY: the level is available.
         let largest = unsafe { (routines.greatest)(out).0 } / LANES;
-        near.clear();
         near.push(Near { group: largest, products: self.multiply_group(largest, activations.get()) });
         let rows = LANES.min(out.len() - largest * LANES);
         let best = near[0].products[..rows].iter().copied().fold(f32::NEG_INFINITY, f32::max);
